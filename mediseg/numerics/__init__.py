@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: mathematics that more than one step needs."""

@@ -1,0 +1,160 @@
+"""What the steps give: frozen records, lengths in mm, points in LPS mm unless a name says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mediseg.errors import Warn
+from mediseg.geometry import Array, Plane
+from mediseg.volume import CodedConcept, RotatedROI, Segmentation, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class BiasCorrection:
+    """``corrected = head / field``; the field is multiplicative, positive, with mean 1 inside the mask."""
+
+    corrected: Volume
+    field: Volume
+    warnings: tuple[Warn, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """The brain on the head's own grid, the signed distance to its border (mm, negative inside), confidence 0..1."""
+
+    mask: Segmentation
+    distance: Volume
+    confidence: float
+    warnings: tuple[Warn, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Midsagittal:
+    """The mid-sagittal image (one slice) and its plane.
+
+    ``plane.normal_lps`` points to the patient's left. ``tilt_deg`` is the angle between it and the normal of the
+    source's nearest stack axis. ``is_source_slice``: the image is a slice as acquired, not resampled.
+    """
+
+    image: Volume
+    plane: Plane
+    tilt_deg: float
+    is_source_slice: bool = False
+    warnings: tuple[Warn, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A direction through a point: the AC-PC line (midpoint, from AC to PC)."""
+
+    center_lps_mm: Array
+    direction_lps: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Callosum:
+    """The corpus callosum on the mid-sagittal image's own grid: mask, probability 0..1, and the AC-PC frame if known.
+
+    ``plausibility`` compares the shape to the training population (0..1); ``certainty`` is the mean probability inside.
+    """
+
+    mask: Segmentation
+    probability: Volume
+    acpc: Frame | None = None
+    plausibility: float = 1.0
+    certainty: float = 1.0
+    warnings: tuple[Warn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One way to read a rectangle off the callosum, on the face-left image.
+
+    ``center_mm``: (x to posterior, y to inferior) from the image's middle. ``angle_deg``: positive when the posterior
+    end lies lower. ``size_mm``: long and short side; 0 across for a line.
+    """
+
+    center_mm: tuple[float, float]
+    angle_deg: float
+    size_mm: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Localization:
+    """The rotated ROI, the estimates it was chosen from (box, line, final, robust), and a confidence 0..1."""
+
+    roi: RotatedROI
+    method: str
+    estimates: Mapping[str, Estimate]
+    confidence: float
+    warnings: tuple[Warn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One value with its unit (UCUM), code, normal range where one is published, how it was made, and whence."""
+
+    name: str
+    value: float
+    unit: str
+    code: CodedConcept | None = None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Named values, the thickness profile along the medial line (rostrum to splenium), and the parts on the grid.
+
+    ``thickness_mm`` (100,); ``medial_line_lps_mm`` (100, 3).
+    """
+
+    values: tuple[Measurement, ...]
+    thickness_mm: npt.NDArray[np.float64]
+    medial_line_lps_mm: npt.NDArray[np.float64]
+    parts: Segmentation
+    warnings: tuple[Warn, ...] = ()
+
+    def __getitem__(self, name: str) -> Measurement:
+        for measurement in self.values:
+            if measurement.name == name:
+                return measurement
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class SliceGroup:
+    """Parallel slices as DICOM says it.
+
+    ``image_orientation``: six cosines, row direction (along columns) first; ``image_position_mm``: the first slice's
+    first pixel centre is found from it, the FOV (along rows, along columns; mm) and ``center_lps_mm`` of the group.
+    """
+
+    name: str  # transversal | coronal | sagittal
+    image_orientation: tuple[float, float, float, float, float, float]
+    image_position_mm: tuple[float, float, float]
+    center_lps_mm: tuple[float, float, float]
+    normal_lps: tuple[float, float, float]
+    slices: int
+    thickness_mm: float
+    gap_mm: float
+    fov_mm: tuple[float, float]
+    phase_direction: str  # ROW | COL, as DICOM's InPlanePhaseEncodingDirection
+    angulation: str  # such as "T > C -12.3"
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """Slice groups for the next scan, all in one frame of reference."""
+
+    groups: tuple[SliceGroup, ...]
+    align: str
+    center: str
+    frame_of_reference: str | None = None
+    warnings: tuple[Warn, ...] = ()

@@ -1,0 +1,285 @@
+"""Pixels with a place: volumes, label maps and regions, all immutable.
+
+``volume.resample(geometry)`` is the only way from one grid to another, so undoing anything is
+``result.resample(original)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mediseg.errors import Refusal, Warn
+from mediseg.geometry import Array, Geometry
+
+Pixels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CodedConcept:
+    """A coded term, such as ``88442005, SCT, "Corpus callosum"``."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a volume came from, as plain data; nothing in it identifies a person.
+
+    ``sop_uids[k]`` is the SOP Instance UID of the k-th slice of ``grid`` (None for an interpolated one); for a
+    multi-frame object all are that object's and ``frames[k]`` is the 1-based frame number. ``grid`` is the stack as it
+    was read, so that results can be written back to it. ``facts`` holds sequence facts for the report (echo time, ...).
+    """
+
+    files: tuple[Path, ...] = ()
+    kind: str = "array"  # dicom | nifti | mgh | nrrd | metaimage | array
+    modality: str = ""
+    study_uid: str | None = None
+    series_uid: str | None = None
+    sop_class: str | None = None
+    sop_uids: tuple[str | None, ...] = ()
+    frames: tuple[int, ...] = ()
+    grid: Geometry | None = None
+    manufacturer: str = ""
+    sequence: str = ""
+    facts: Mapping[str, str | float | int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class _Gridded(Protocol):
+    @property
+    def geometry(self) -> Geometry: ...
+
+
+def as_geometry(target: Geometry | _Gridded) -> Geometry:
+    """Return the grid of a volume, a label map, or the grid itself."""
+    return target if isinstance(target, Geometry) else target.geometry
+
+
+def _read_only(array: Pixels) -> Pixels:
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image on a grid: ``array`` has shape ``geometry.shape`` (i, j, k), any real dtype, read-only.
+
+    One slice is a volume with a size of 1 along one axis. ``warnings`` are those met while reading.
+    """
+
+    array: Pixels
+    geometry: Geometry
+    source: Source | None = None
+    warnings: tuple[Warn, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.geometry.shape:
+            raise ValueError(f"array has shape {self.array.shape}, its geometry {self.geometry.shape}")
+        object.__setattr__(self, "array", _read_only(self.array))
+
+    @classmethod
+    def from_affine(
+        cls,
+        array: npt.ArrayLike,
+        affine_lps: npt.ArrayLike,
+        *,
+        frame_of_reference: str | None = None,
+        source: Source | None = None,
+    ) -> Volume:
+        """Build a volume from a 3-D array (a 2-D one becomes one slice) and a 4 x 4 affine to LPS mm, either hand."""
+        pixels = np.asarray(array)
+        if pixels.ndim == 2:
+            pixels = pixels[:, :, None]
+        if pixels.ndim != 3:
+            raise ValueError(f"array must have 2 or 3 dimensions, not {pixels.ndim}")
+        i, j, k = pixels.shape
+        geometry = Geometry((i, j, k), np.asarray(affine_lps, dtype=np.float64), frame_of_reference)
+        return cls(pixels, geometry, source)
+
+    def with_array(self, array: Pixels) -> Volume:
+        """Return other pixels on the same grid, same source."""
+        return replace(self, array=array)
+
+    def reorient(self, codes: str) -> Volume:
+        """Return the same voxels in another axis order (exact; no interpolation)."""
+        order, flips = self.geometry.axis_steps(codes)
+        array = self.array.transpose(order)[tuple(slice(None, None, -1 if f else 1) for f in flips)]
+        return replace(self, array=array, geometry=self.geometry.reorient(codes))
+
+    def resample(self, target: Geometry | _Gridded, *, order: int = 1, fill: float = 0.0) -> Volume:
+        """Return this image on another grid.
+
+        Linear by default (``order`` 0 nearest, 3 cubic); a voxel is taken to reach half a spacing beyond its centre,
+        outside of that lies ``fill``. Where the new grid only reorders, crops or pads this one, voxels are copied
+        exactly. Where it is coarser, the image is smoothed first (Gaussian, 0.42 of the new spacing in quadrature), so
+        that thin structures are averaged and not skipped. Raises Refusal when the frames of reference differ.
+        """
+        geometry = as_geometry(target)
+        array = resampled(self.array, self.geometry, geometry, order=order, fill=fill)
+        return replace(self, array=array, geometry=geometry)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One label of a segmentation: its number in the array, a name, and a code of the field's terminology."""
+
+    number: int
+    name: str
+    code: CodedConcept | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Labels on a grid: ``labels`` uint8 of shape ``geometry.shape``, 0 is background, read-only."""
+
+    labels: npt.NDArray[np.uint8]
+    geometry: Geometry
+    segments: tuple[Segment, ...]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != self.geometry.shape:
+            raise ValueError(f"labels have shape {self.labels.shape}, their geometry {self.geometry.shape}")
+        object.__setattr__(self, "labels", _read_only(np.asarray(self.labels, dtype=np.uint8)))
+
+    def mask(self, number: int | None = None) -> npt.NDArray[np.bool_]:
+        """Return where one segment lies, or where any does."""
+        return np.asarray(self.labels > 0 if number is None else self.labels == number)
+
+    def volume_ml(self, number: int | None = None) -> float:
+        """Volume of one segment, or of all, in millilitres."""
+        return float(np.count_nonzero(self.mask(number))) * self.geometry.voxel_mm3 / 1000
+
+    def resample(self, target: Geometry | _Gridded) -> Segmentation:
+        """Return the labels on another grid, nearest neighbour."""
+        geometry = as_geometry(target)
+        labels = resampled(self.labels, self.geometry, geometry, order=0, fill=0)
+        return replace(self, labels=labels, geometry=geometry)
+
+
+@dataclass(frozen=True)
+class RotatedROI:
+    """An oriented box in patient space.
+
+    ``axes_lps``: unit columns (3 x 3): 0 the long axis, from anterior to posterior; 1 across it in the plane, towards
+    inferior; 2 the plane's normal. ``size_mm`` are full lengths along them.
+    """
+
+    center_lps_mm: Array
+    axes_lps: Array
+    size_mm: tuple[float, float, float]
+    frame_of_reference: str | None = None
+
+    def __post_init__(self) -> None:
+        center = np.array(self.center_lps_mm, dtype=np.float64)
+        axes = np.array(self.axes_lps, dtype=np.float64)
+        if center.shape != (3,) or axes.shape != (3, 3):
+            raise ValueError("an ROI needs a centre of 3 and axes of 3 x 3 numbers")
+        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-5):
+            raise ValueError("the ROI's axes must be unit vectors at right angles")
+        if min(self.size_mm) < 0:
+            raise ValueError("the ROI's sizes must not be negative")
+        center.setflags(write=False)
+        axes.setflags(write=False)
+        object.__setattr__(self, "center_lps_mm", center)
+        object.__setattr__(self, "axes_lps", axes)
+
+    def corners_lps_mm(self) -> Array:
+        """The four corners of the rectangle in its plane, in order around it (4, 3)."""
+        half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(self.size_mm[:2]) / 2
+        return np.asarray(self.center_lps_mm + half @ self.axes_lps[:, :2].T)
+
+
+def resampled(array: Pixels, old: Geometry, new: Geometry, *, order: int, fill: float) -> Pixels:
+    """Return ``array`` (on grid ``old``) on grid ``new``; see Volume.resample."""
+    if not old.same_space(new):
+        raise Refusal(
+            "the two images have different frames of reference, so their positions cannot be compared; "
+            "register them first"
+        )
+    old_from_new = old.ijk_from_lps_matrix @ new.affine_lps
+    steps = _index_steps(old_from_new)
+    if steps is not None:
+        return _copied(array, new.shape, steps, fill)
+    return _interpolated(array, old_from_new, new.shape, order=order, fill=fill)
+
+
+def _index_steps(old_from_new: Array, tolerance: float = 1e-4) -> Array | None:
+    """Return the map as integers when it only permutes, flips and shifts whole voxels, else None."""
+    rounded = np.rint(old_from_new)
+    is_permutation = np.array_equal(np.abs(rounded[:3, :3]).sum(axis=0), (1, 1, 1)) and np.array_equal(
+        np.abs(rounded[:3, :3]).sum(axis=1), (1, 1, 1)
+    )
+    # 1e-7 a voxel in the rotation part keeps the far corner of a 1000-voxel axis within the tolerance
+    near = np.abs(old_from_new[:3, :3] - rounded[:3, :3]).max() < 1e-7 and (
+        np.abs(old_from_new[:3, 3] - rounded[:3, 3]).max() < tolerance
+    )
+    return rounded.astype(np.int64) if is_permutation and near else None
+
+
+def _copied(array: Pixels, shape: tuple[int, int, int], steps: Array, fill: float) -> Pixels:
+    """Copy whole voxels; ``steps`` takes new indices to old ones."""
+    out = np.full(shape, fill, dtype=array.dtype)
+    order = [int(np.abs(steps[:3, new]).argmax()) for new in range(3)]
+    source = array.transpose(order)
+    taken: list[slice] = []
+    placed: list[slice] = []
+    for new, old in enumerate(order):
+        sign, shift, size = int(steps[old, new]), int(steps[old, 3]), array.shape[old]
+        first, last = (-shift, size - 1 - shift) if sign > 0 else (shift - size + 1, shift)
+        first, last = max(first, 0), min(last, shape[new] - 1)
+        if last < first:
+            return out
+        begin, end = sign * first + shift, sign * last + shift
+        stop = end + sign
+        taken.append(slice(begin, stop if stop >= 0 else None, sign))
+        placed.append(slice(first, last + 1))
+    out[tuple(placed)] = source[tuple(taken)]
+    return out
+
+
+def _interpolated(
+    array: Pixels, old_from_new: Array, shape: tuple[int, int, int], *, order: int, fill: float
+) -> Pixels:
+    from scipy import ndimage
+
+    matrix, offset = old_from_new[:3, :3], old_from_new[:3, 3]
+    dtype = array.dtype if order == 0 else np.dtype(np.float32)
+    pixels = array if order == 0 else _antialiased(array.astype(np.float32, copy=False), matrix)
+    out: Pixels = np.empty(shape, dtype)
+    ndimage.affine_transform(pixels, matrix, offset, output_shape=shape, output=out, order=order, mode="nearest")
+    out[_outside(array.shape, matrix, offset, shape)] = fill
+    return out
+
+
+def _antialiased(array: Pixels, matrix: Array) -> Pixels:
+    """Smooth along the axes that the new grid samples more coarsely."""
+    from scipy import ndimage
+
+    step = np.abs(matrix).max(axis=1)  # old voxels passed for one new voxel, by old axis
+    sigma = [
+        0.42 * float(np.sqrt(s * s - 1)) if s > 1.05 and n > 1 else 0.0 for s, n in zip(step, array.shape, strict=True)
+    ]
+    return ndimage.gaussian_filter(array, sigma, mode="nearest", truncate=3.0) if any(sigma) else array
+
+
+def _outside(
+    old_shape: tuple[int, ...], matrix: Array, offset: Array, shape: tuple[int, int, int]
+) -> npt.NDArray[np.bool_]:
+    """Mark new voxels whose centre lies more than half an old voxel beyond the old grid."""
+    i, j, k = (np.arange(n, dtype=np.float32) for n in shape)
+    outside = np.zeros(shape, bool)
+    for axis, size in enumerate(old_shape):
+        row = matrix[axis].astype(np.float32)
+        plane = (row[0] * i)[:, None] + (row[1] * j)[None, :] + np.float32(offset[axis])
+        index = plane[:, :, None] + row[2] * k
+        outside |= (index < -0.5 - 1e-3) | (index > size - 0.5 + 1e-3)
+    return outside
