@@ -30,13 +30,14 @@ _HOME = {
     "mediseg.runner": ("run", "Case"),
     "mediseg.planning": ("plan",),
     "mediseg.recipe": ("recipes",),
-    "mediseg.registry": ("steps",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted([*_MODULE_OF, "__version__"])  # noqa: PLE0605 - built from the table above
+__all__ = sorted([*_MODULE_OF, "__version__", "steps"])  # noqa: PLE0605 - built from the table above
 
 
 def __getattr__(name: str) -> Any:
+    if name == "steps":  # the package, which can also be called: ``mediseg.steps()`` lists them
+        return import_module("mediseg.steps")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'mediseg' has no attribute '{name}'")
     value = getattr(import_module(_MODULE_OF[name]), name)

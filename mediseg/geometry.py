@@ -150,7 +150,7 @@ class Geometry:
     @cached_property
     def ijk_from_lps_matrix(self) -> Array:
         """The inverse affine."""
-        inverse: Array = np.linalg.inv(self.affine_lps)
+        inverse = np.asarray(np.linalg.inv(self.affine_lps), dtype=np.float64)
         inverse.setflags(write=False)
         return inverse
 
