@@ -31,6 +31,12 @@ class Brain:
     confidence: float
     warnings: tuple[Warn, ...] = ()
 
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """The brain's volume."""
+        code = CodedConcept("118565006", "SCT", "Volume")
+        return (Measurement("brain_volume", self.mask.volume_ml(), "ml", code, method="voxels of the mask"),)
+
 
 @dataclass(frozen=True, eq=False)
 class Midsagittal:
@@ -121,6 +127,11 @@ class Measurements:
     parts: Segmentation
     warnings: tuple[Warn, ...] = ()
 
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """The values, under the name that every result with measurements has."""
+        return self.values
+
     def __getitem__(self, name: str) -> Measurement:
         for measurement in self.values:
             if measurement.name == name:
@@ -132,8 +143,9 @@ class Measurements:
 class SliceGroup:
     """Parallel slices as DICOM says it.
 
-    ``image_orientation``: six cosines, row direction (along columns) first; ``image_position_mm``: the first slice's
-    first pixel centre is found from it, the FOV (along rows, along columns; mm) and ``center_lps_mm`` of the group.
+    ``image_orientation``: six cosines, the direction of rows first; ``image_position_mm``: centre of the first slice's
+    first pixel; ``fov_mm``: along rows, along columns; slices follow ``normal_lps`` (rows x columns), one every
+    ``thickness_mm + gap_mm``; ``center_lps_mm``: middle of the group.
     """
 
     name: str  # transversal | coronal | sagittal
@@ -145,6 +157,7 @@ class SliceGroup:
     thickness_mm: float
     gap_mm: float
     fov_mm: tuple[float, float]
+    pixel_mm: float
     phase_direction: str  # ROW | COL, as DICOM's InPlanePhaseEncodingDirection
     angulation: str  # such as "T > C -12.3"
 

@@ -1,0 +1,132 @@
+"""Model bundles: found, checked by SHA-256, loaded once, run with ONNX Runtime.
+
+A bundle is a folder in MONAI's layout; what the runtime needs stands under ``mediseg`` in its configs/metadata.json
+(spacing, orientation, normalisation, padding, checksum), so that a program in another language can do the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mediseg._resources import shipped
+from mediseg.errors import UsageError, did_you_mean
+from mediseg.numerics.compute import COMPUTE
+from mediseg.numerics.intensity import normalize_percentiles
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked model: its name, version, SHA-256, and the runtime part of its metadata."""
+
+    name: str
+    version: str
+    sha256: str
+    onnx: Path
+    settings: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Name, version and checksum in one string, for records."""
+        return f"{self.name} {self.version} sha256:{self.sha256[:16]}"
+
+    @property
+    def spacing_mm(self) -> float:
+        """Spacing of the grid that the network expects."""
+        return float(self.settings["input"]["spacing_mm"])
+
+
+def bundle_names() -> tuple[str, ...]:
+    """Names of the shipped bundles."""
+    return tuple(sorted(p.name for p in shipped("models").iterdir() if (p / "configs" / "metadata.json").is_file()))
+
+
+def bundle_folder(model: str) -> Path:
+    """Return the folder of a shipped bundle by name, or of any bundle by path. Raises UsageError."""
+    if model in bundle_names():
+        return shipped("models") / model
+    folder = Path(model)
+    if (folder / "configs" / "metadata.json").is_file():
+        return folder
+    raise UsageError(
+        f'there is no model "{model}"{did_you_mean(model, bundle_names())}; '
+        "give a shipped name or the path of a bundle folder"
+    )
+
+
+@lru_cache(maxsize=16)
+def _checked(onnx: Path, expected: str, stamp: tuple[int, int]) -> str:
+    digest = hashlib.sha256(onnx.read_bytes()).hexdigest()
+    if digest != expected:
+        raise UsageError(
+            f"the model file {onnx.name} of {onnx.parents[1].name} does not match its checksum: "
+            "it is damaged or was changed; copy the bundle again"
+        )
+    return digest
+
+
+def load_bundle(model: str, kind: str) -> Bundle:
+    """Return a bundle of a kind (``brain``, ``callosum``) after checking its file's SHA-256. Raises UsageError."""
+    folder = bundle_folder(model)
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    settings = metadata["mediseg"]
+    if settings["kind"] != kind:
+        raise UsageError(f'the model "{model}" is for {settings["kind"]}, this step needs one for {kind}')
+    onnx = folder / "models" / "model.onnx"
+    if not onnx.is_file():
+        raise UsageError(f'the bundle of "{model}" holds no models/model.onnx; copy it again')
+    stat = onnx.stat()
+    digest = _checked(onnx, str(settings["sha256"]), (stat.st_size, stat.st_mtime_ns))
+    return Bundle(str(settings["name"]), str(metadata["version"]), digest, onnx, settings)
+
+
+def _providers(device: str) -> list[str]:
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    has_cuda = "CUDAExecutionProvider" in available
+    if device == "cuda" and not has_cuda:
+        raise UsageError("--device cuda: this ONNX Runtime has no CUDA provider; install onnxruntime-gpu or use cpu")
+    use_cuda = has_cuda and device in ("cuda", "auto")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if use_cuda else ["CPUExecutionProvider"]
+
+
+@lru_cache(maxsize=4)
+def _session(onnx: Path, sha256: str, threads: int, device: str) -> Any:
+    """Return the session for a model, made once a process; the checksum in the key reloads a replaced model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # one large call a case: an arena would keep its peak for the rest of the process
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(onnx), options, providers=_providers(device))
+
+
+def predict(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Run a network on one whole image (2-D or 3-D, already on the network's grid and orientation).
+
+    Normalises and zero-pads as the bundle says, runs it, and crops the answer back to the image's shape (float32).
+    """
+    wanted = bundle.settings["input"]
+    if image.ndim != wanted["dims"]:
+        raise ValueError(f"{bundle.name} takes {wanted['dims']}-D images, not {image.ndim}-D")
+    scale = wanted["normalize"]
+    scaled = normalize_percentiles(image, scale["low"], scale["high"], (scale["clip"][0], scale["clip"][1]))
+    multiple = int(wanted["pad_multiple"])
+    padded = np.pad(scaled, [(0, -n % multiple) for n in image.shape])
+    compute = COMPUTE.get()
+    session = _session(bundle.onnx, bundle.sha256, compute.threads, compute.device)
+    (answer,) = session.run([bundle.settings["output"]["name"]], {wanted["name"]: padded[None, None]})
+    crop = tuple(slice(0, n) for n in image.shape)
+    return np.ascontiguousarray(answer[0, 0][crop], dtype=np.float32)

@@ -1,0 +1,103 @@
+"""Corpus-callosum segmentation on a mid-sagittal image with a 2-D network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mediseg.errors import Code, Refusal, Warn
+from mediseg.geometry import Geometry
+from mediseg.inference import load_bundle, predict
+from mediseg.numerics.shapes import isolated, largest_component, outline, polygon_area, polygon_perimeter
+from mediseg.results import Callosum
+from mediseg.steps.setting import Setting
+from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
+
+CALLOSUM = Segment(1, "corpus callosum", CodedConcept("88442005", "SCT", "Corpus callosum"))
+
+_SMALLEST_MM2 = 100.0
+
+
+def segment_callosum(
+    image: Volume,
+    *,
+    threshold: Annotated[float, Setting("probability from which a pixel is callosum", 0.05, 0.95)] = 0.5,
+    model: Annotated[str, Setting("name or folder of a callosum bundle")] = "callosum-unet",
+) -> Callosum:
+    """Segment the corpus callosum on one mid-sagittal slice (any matrix, spacing and axis order).
+
+    The image is brought to the network's spacing, face left; the probability is brought back to the image's own grid
+    (linear) before the threshold, and the largest part is kept. ``plausibility`` (0..1) compares area, length and
+    circularity to the training population, ``certainty`` is the mean probability inside.
+
+    Raises Refusal when the image is no single sagittal slice or no corpus callosum is found.
+    """
+    bundle = load_bundle(model, "callosum")
+    upright = _face_left(image)
+    small = upright.resample(_network_grid(upright.geometry, bundle.spacing_mm))
+    answer = predict(bundle, small.array[:, :, 0].T)
+    found = small.with_array(answer.T[:, :, None]).resample(upright)
+    probability = np.clip(found.array[:, :, 0], 0, 1)
+    mask = largest_component(probability >= threshold)
+    geometry = upright.geometry
+    area_mm2 = float(np.count_nonzero(mask)) * geometry.spacing_mm[0] * geometry.spacing_mm[1]
+    if area_mm2 < _SMALLEST_MM2:
+        raise Refusal(
+            "no corpus callosum found on the mid-sagittal image "
+            f"(largest candidate {area_mm2:.0f} mm2, highest probability {float(probability.max()):.2f})"
+        )
+    labels = Segmentation(mask[:, :, None].astype(np.uint8), geometry, (CALLOSUM,))
+    certainty = float(probability[mask].mean())
+    plausibility = _plausibility(isolated(probability, threshold), threshold, geometry, bundle.settings["population"])
+    return Callosum(
+        labels.resample(image),
+        Volume(probability[:, :, None], geometry, image.source).resample(image),
+        acpc=None,
+        plausibility=round(plausibility, 3),
+        certainty=round(certainty, 3),
+        warnings=_edge_warning(mask),
+    )
+
+
+def _face_left(image: Volume) -> Volume:
+    if min(image.geometry.shape) != 1:
+        raise Refusal("segment_callosum needs one slice; find_midsagittal gives it from a volume")
+    upright = image.reorient("PIR")
+    if upright.geometry.shape[2] != 1:
+        raise Refusal("the slice is not sagittal: turn the study's mid-sagittal slice in, or a volume")
+    return upright
+
+
+def _network_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
+    return geometry.with_spacing((spacing_mm, spacing_mm, geometry.spacing_mm[2]))
+
+
+def _edge_warning(mask: npt.NDArray[np.bool_]) -> tuple[Warn, ...]:
+    if not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()):
+        return ()
+    return (Warn(Code.MASK_TOUCHES_EDGE, "the corpus callosum runs into the edge of the mid-sagittal image"),)
+
+
+def _plausibility(
+    probability: npt.NDArray[np.float64], threshold: float, geometry: Geometry, population: dict[str, Any]
+) -> float:
+    """Return 1 within two standard deviations of the training masks' shapes, falling to 0 at six (worst measure)."""
+    import cv2
+
+    points = outline(probability, threshold) * np.array(geometry.spacing_mm[:2])
+    area, perimeter = abs(polygon_area(points)), polygon_perimeter(points)
+    sides = cv2.minAreaRect(points.astype(np.float32))[1]
+    shape = {
+        "area_mm2": area,
+        "length_mm": max(sides),
+        "width_mm": min(sides),
+        "circularity": 4 * np.pi * area / max(perimeter, 1e-6) ** 2,
+    }
+    off = [
+        abs(value - population[name]["mean"]) / population[name]["sd"]
+        for name, value in shape.items()
+        if name in population
+    ]
+    return float(np.clip((6.0 - max(off)) / 4.0, 0, 1))
