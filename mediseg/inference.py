@@ -34,9 +34,9 @@ class Bundle:
     settings: Mapping[str, Any]
 
     @property
-    def label(self) -> str:
-        """Name, version and checksum in one string, for records."""
-        return f"{self.name} {self.version} sha256:{self.sha256[:16]}"
+    def licence(self) -> str:
+        """Licence of the weights."""
+        return str(self.settings["licence"])
 
     @property
     def spacing_mm(self) -> float:
@@ -73,12 +73,12 @@ def _checked(onnx: Path, expected: str, stamp: tuple[int, int]) -> str:
     return digest
 
 
-def load_bundle(model: str, kind: str) -> Bundle:
-    """Return a bundle of a kind (``brain``, ``callosum``) after checking its file's SHA-256. Raises UsageError."""
+def load_bundle(model: str, kind: str | None = None) -> Bundle:
+    """Return a bundle, of a kind (``brain``, ``callosum``) or any, after checking its SHA-256. Raises UsageError."""
     folder = bundle_folder(model)
     metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     settings = metadata["mediseg"]
-    if settings["kind"] != kind:
+    if kind is not None and settings["kind"] != kind:
         raise UsageError(f'the model "{model}" is for {settings["kind"]}, this step needs one for {kind}')
     onnx = folder / "models" / "model.onnx"
     if not onnx.is_file():
@@ -88,11 +88,15 @@ def load_bundle(model: str, kind: str) -> Bundle:
     return Bundle(str(settings["name"]), str(metadata["version"]), digest, onnx, settings)
 
 
-def _providers(device: str) -> list[str]:
+def available_providers() -> list[str]:
+    """Names of ONNX Runtime's execution providers on this machine."""
     import onnxruntime
 
-    available = onnxruntime.get_available_providers()
-    has_cuda = "CUDAExecutionProvider" in available
+    return list(onnxruntime.get_available_providers())
+
+
+def _providers(device: str) -> list[str]:
+    has_cuda = "CUDAExecutionProvider" in available_providers()
     if device == "cuda" and not has_cuda:
         raise UsageError("--device cuda: this ONNX Runtime has no CUDA provider; install onnxruntime-gpu or use cpu")
     use_cuda = has_cuda and device in ("cuda", "auto")
@@ -113,6 +117,12 @@ def _session(onnx: Path, sha256: str, threads: int, device: str) -> Any:
     return onnxruntime.InferenceSession(str(onnx), options, providers=_providers(device))
 
 
+def open_session(bundle: Bundle) -> Any:
+    """Return the ONNX Runtime session of a bundle on this case's threads and device."""
+    compute = COMPUTE.get()
+    return _session(bundle.onnx, bundle.sha256, compute.threads, compute.device)
+
+
 def predict(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """Run a network on one whole image (2-D or 3-D, already on the network's grid and orientation).
 
@@ -125,8 +135,6 @@ def predict(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.f
     scaled = normalize_percentiles(image, scale["low"], scale["high"], (scale["clip"][0], scale["clip"][1]))
     multiple = int(wanted["pad_multiple"])
     padded = np.pad(scaled, [(0, -n % multiple) for n in image.shape])
-    compute = COMPUTE.get()
-    session = _session(bundle.onnx, bundle.sha256, compute.threads, compute.device)
-    (answer,) = session.run([bundle.settings["output"]["name"]], {wanted["name"]: padded[None, None]})
+    (answer,) = open_session(bundle).run([bundle.settings["output"]["name"]], {wanted["name"]: padded[None, None]})
     crop = tuple(slice(0, n) for n in image.shape)
     return np.ascontiguousarray(answer[0, 0][crop], dtype=np.float32)

@@ -158,22 +158,27 @@ def _step(entry: object, available: Mapping[str, type | None], recipe: str) -> R
         if key not in info.values and key not in info.settings:
             known = (*info.values, *info.settings)
             raise UsageError(f'{recipe}: {name} has no value or setting "{key}"{did_you_mean(str(key), known)}')
+    settings = {key: item.default for key, item in info.settings.items()}
+    settings.update({key: checked_setting(info, key, given[key]) for key in given if key in info.settings})
+    return RecipeStep(info, _sources(info, given, available, recipe), settings)
+
+
+def _sources(
+    info: StepInfo, given: Mapping[str, object], available: Mapping[str, type | None], recipe: str
+) -> dict[str, str]:
+    """Wire a step's values: by redirect, else by name; an optional one stays out where nothing gave it."""
     sources = {}
     for value, required in info.values.items():
         source = str(given.get(value, value))
-        if source.split(".")[0] in available:
-            _check_source(source, available, f"{recipe}: {name}")
+        root = source.partition(".")[0]
+        if root in available:
+            _check_source(source, available, f"{recipe}: {info.name}")
             sources[value] = source
         elif required or value in given:
             raise UsageError(
-                f'{recipe}: {name} needs "{source.split(".")[0]}", which no earlier step gives'
-                f"{did_you_mean(source.split('.')[0], available)}"
+                f'{recipe}: {info.name} needs "{root}", which no earlier step gives{did_you_mean(root, available)}'
             )
-    settings = {key: item.default for key, item in info.settings.items()}
-    for key in given:
-        if key in info.settings:
-            settings[key] = checked_setting(info, key, given[key])
-    return RecipeStep(info, sources, settings)
+    return sources
 
 
 def _check_source(source: str, available: Mapping[str, type | None], where: str) -> None:

@@ -23,7 +23,7 @@ def correct_bias(
     spline_spacing_mm: Annotated[float, Setting("distance of the coarsest B-spline knots", 20, 1000)] = 200.0,
     levels: Annotated[int, Setting("resolution levels; each halves the knot distance", 1, 6)] = 3,
     iterations: Annotated[int, Setting("iterations at each level", 1, 500)] = 30,
-    work_spacing_mm: Annotated[float, Setting("grid on which the field is estimated", 1, 10)] = 4.0,
+    work_spacing_mm: Annotated[float, Setting("grid on which the field is estimated", 1, 10)] = 5.0,
 ) -> BiasCorrection:
     """Estimate the smooth multiplicative shading of an MR image and divide by it.
 
@@ -86,7 +86,7 @@ def _n4(
     n4: Any = sitk.N4BiasFieldCorrectionImageFilter()
     n4.SetNumberOfThreads(COMPUTE.get().threads)
     n4.SetMaximumNumberOfIterations([iterations] * levels)
-    n4.SetConvergenceThreshold(1e-4)
+    n4.SetConvergenceThreshold(1e-3)
     extent = [n * s for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     n4.SetNumberOfControlPoints([max(1, round(e / spline_spacing_mm)) + 3 for e in extent])
     floor = max(float(squeezed[squeezed_mask].min()), 1e-6)  # N4 takes logarithms

@@ -126,11 +126,11 @@ def mean_of(box: Estimate, line: Estimate) -> Estimate:
 
 
 def _outer_contour(part: npt.NDArray[np.bool_]) -> Array:
-    """Return all outer contour pixels (n, 2) as (x, y)."""
+    """Return all outer contour pixels (n, 2) as (x, y), each once (a one-pixel spur is walked both ways)."""
     import cv2
 
     contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(max(contours, key=len)[:, 0, :], dtype=np.float64)
+    return np.unique(max(contours, key=len)[:, 0, :], axis=0).astype(np.float64)
 
 
 def _slope_deg(direction: Array) -> float:

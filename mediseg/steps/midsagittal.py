@@ -198,14 +198,14 @@ def _symmetry_plane(head: Volume, brain: Brain | None) -> Plane:
     local = np.clip(local / spread, -3, 3) + 1.5 * inside  # the outline counts as well
     coarse = _mirror(ndimage.gaussian_filter(local, 2.0), grid, inside, 1500)
     best = _grid_search(coarse, center)
-    for sigma, count, step in ((1.5, 6000, 3.0), (0.6, 40000, 1.0)):
+    for sigma, count, step in ((1.5, 4000, 3.0), (0.6, 12000, 1.0)):
         mirror = _mirror(ndimage.gaussian_filter(local, sigma), grid, inside, count)
         simplex = best + np.array([[0, 0, 0], [step, 0, 0], [0, step, 0], [0, 0, step]])
         found = optimize.minimize(
             lambda x, mirror=mirror: -mirror.score(x, center),
             best,
             method="Nelder-Mead",
-            options={"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-6, "maxiter": 200},
+            options={"initial_simplex": simplex, "xatol": 0.03, "fatol": 1e-6, "maxiter": 200},
         )
         best = np.asarray(found.x)
     normal = _normal(best[0], best[1])

@@ -112,7 +112,7 @@ def _group(name: str, axes: tuple[Array, Array], middle: Array, points: Array | 
 
 
 def _three(vector: Array) -> tuple[float, float, float]:
-    x, y, z = (round(float(v), 6) for v in vector)
+    x, y, z = (round(float(v), 9) for v in vector)
     return x, y, z
 
 

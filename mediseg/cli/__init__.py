@@ -1,0 +1,86 @@
+"""The command line. ``main(argv)`` returns an exit status; each command is a file, loaded when used."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from mediseg.errors import Exit, MedisegError, did_you_mean
+
+COMMANDS = {
+    "run": "run a recipe on studies or files",
+    "plan": "show what would run on an input, and why the rest is left out; writes nothing",
+    "demo": "run the main job on the built-in phantom study, offline",
+    "recipes": "list the recipes",
+    "steps": "list the steps, or one step's parameters",
+    "models": "list, verify or describe the model bundles",
+    "info": "versions, processor, providers and paths: what a bug report needs",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"mediseg.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f'there is no command "{args[0]}"{did_you_mean(args[0], COMMANDS)}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: mediseg demo --out demo",
+)
+@click.version_option(package_name="mediseg", message="mediseg %(version)s")
+def group() -> None:
+    """Head MR in; corpus callosum, rotated ROI, slice plan and report out. Offline.
+
+    Research use only; not a medical device.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status. Every error is one line on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        result = group.main(arguments, prog_name="mediseg", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
+    except click.ClickException as error:
+        return _fail(error, error.format_message(), Exit.USAGE, arguments)
+    except MedisegError as error:
+        return _fail(error, str(error), error.exit_code, arguments)
+    except (KeyboardInterrupt, click.Abort) as error:
+        return _fail(error, "interrupted; finished cases stay, the next run resumes", Exit.INTERRUPTED, arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        hint = "run again with --debug to see where, and report it"
+        return _fail(error, f"a bug in mediseg ({type(error).__name__}); {hint}", Exit.BUG, arguments)
+    return int(result or 0)
+
+
+def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    click.echo(f"mediseg: {' '.join(message.split())}", err=True)
+    return int(code)

@@ -1,0 +1,80 @@
+"""What a person sees while cases run: a bar on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from mediseg.runner import Case, Progress
+
+_WORDS = {
+    "read": "reading",
+    "correct_bias": "correcting the bias field",
+    "extract_brain": "extracting the brain",
+    "find_midsagittal": "finding the mid-sagittal plane",
+    "segment_callosum": "segmenting the corpus callosum",
+    "measure_callosum": "measuring",
+    "localize_roi": "laying the ROI",
+    "plan_scan": "planning slices",
+    "write": "writing results",
+}
+
+
+class Display:
+    """Shows which case is at which stage and how much remains."""
+
+    def __init__(self, cases: int, *, quiet: bool) -> None:
+        self._cases, self._quiet = cases, quiet
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Display:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            if self._cases > 1:
+                self._tasks[""] = self._bar.add_task("cases", total=self._cases)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def stage(self, progress: Progress) -> None:
+        """A case has begun a stage."""
+        words = _WORDS.get(progress.stage, progress.stage)
+        with self._lock:
+            if self._bar is not None:
+                if progress.case not in self._tasks:
+                    self._tasks[progress.case] = self._bar.add_task(progress.case, total=progress.total)
+                text = f"{progress.case}: {words}"
+                self._bar.update(self._tasks[progress.case], description=text, completed=progress.done)
+            elif not self._quiet:
+                click.echo(f"{progress.case}: {words} ({progress.done + 1}/{progress.total})", err=True)
+
+    def case(self, case: Case) -> None:
+        """A case has ended."""
+        with self._lock:
+            if self._bar is not None:
+                if case.name in self._tasks:
+                    self._bar.remove_task(self._tasks.pop(case.name))
+                if "" in self._tasks:
+                    self._bar.advance(self._tasks[""])
+        if case.status != "done":
+            click.echo(f"mediseg: {case.name}: {case.status}: {' '.join(case.reason.split())}", err=True)
+        elif not self._quiet:
+            already = " (already)" if case.resumed else ""
+            warned = f", {len(case.record.warnings)} warnings" if case.record.warnings else ""
+            click.echo(f"{case.name}: done{already}{warned}", err=True)

@@ -1,0 +1,62 @@
+"""``mediseg models``: weights, licences, scores, checksums."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from mediseg.errors import UsageError
+
+
+@click.group("models", short_help="list, verify or describe the model bundles", epilog="Example: mediseg models list")
+def command() -> None:
+    """List, verify or describe the shipped model bundles."""
+
+
+def _metadata(name: str) -> dict[str, Any]:
+    from mediseg.inference import bundle_folder
+
+    text = (bundle_folder(name) / "configs" / "metadata.json").read_text(encoding="utf-8")
+    metadata: dict[str, Any] = json.loads(text)
+    return metadata
+
+
+@command.command("list", epilog="Example: mediseg models list")
+def list_models() -> int:
+    """One line a model: name, version, what it is for, licence of the weights."""
+    from mediseg.inference import bundle_names
+
+    for name in bundle_names():
+        metadata = _metadata(name)
+        click.echo(f"{name} {metadata['version']}: {metadata['mediseg']['kind']}; {metadata['mediseg']['licence']}")
+    return 0
+
+
+@command.command("verify", epilog="Example: mediseg models verify")
+@click.argument("names", nargs=-1)
+def verify(names: tuple[str, ...]) -> int:
+    """Check every model's file against its SHA-256 and run it once."""
+    from mediseg.inference import bundle_names, load_bundle, open_session
+
+    damaged = 0
+    for name in names or bundle_names():
+        try:
+            bundle = load_bundle(name)
+            open_session(bundle)
+            click.echo(f"{name}: ok, sha256 {bundle.sha256}")
+        except UsageError as error:
+            damaged += 1
+            click.echo(f"{name}: {error}", err=True)
+    return 1 if damaged else 0
+
+
+@command.command("info", epilog="Example: mediseg models info callosum-unet")
+@click.argument("name")
+def info(name: str) -> int:
+    """Print a model's card: data, licence, scores, limits."""
+    from mediseg.inference import bundle_folder
+
+    click.echo((bundle_folder(name) / "docs" / "README.md").read_text(encoding="utf-8"))
+    return 0

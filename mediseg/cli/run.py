@@ -1,0 +1,132 @@
+"""``mediseg run``: a recipe on studies or files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mediseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from mediseg.batch import Batch
+    from mediseg.io.cases import CaseInput
+    from mediseg.recipe import Recipe
+    from mediseg.runner import Case, RunOptions
+
+
+def run_options(function: Any) -> Any:
+    """Give a command the options that `run` and `demo` share."""
+    options = (
+        click.option("--set", "settings", multiple=True, metavar="STEP.PARAM=VALUE", help="Change a step's setting."),
+        click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Cases at a time."),
+        click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads a case."),
+        click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True),
+        click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True),
+        click.option("--layout", type=click.Choice(["mediseg"]), default="mediseg", show_default=True),
+        click.option(
+            "--case-name", metavar="TEMPLATE", default="{name}", show_default=True,
+            help="How cases are named: {name}, {index} and {hash} may stand in it.",
+        ),
+        click.option("--resume/--no-resume", default=True, show_default=True, help="Skip what is done already."),
+        click.option("--dicom/--no-dicom", default=True, show_default=True, help="DICOM results for DICOM input."),
+        click.option(
+            "--seg-type", type=click.Choice(["binary", "labelmap"]), default="binary", show_default=True,
+            help="Kind of DICOM segmentation.",
+        ),
+        click.option("--deterministic-uids", is_flag=True, help="Same input, same UIDs."),
+        click.option("--quiet", is_flag=True, help="No progress, no summary."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a case on stdout."),
+        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command(
+    "run",
+    short_help="run a recipe on studies or files",
+    epilog="Example: mediseg run corpus-callosum study.zip --out results",
+)
+@click.argument("recipe")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the results.")
+@run_options
+def command(recipe: str, inputs: tuple[str, ...], out: Path, **options: Any) -> int:
+    """Run RECIPE on every INPUT: DICOM folders, zips or files, NIfTI, MGH, NRRD, MetaImage, or folders of those.
+
+    Results land in --out, one folder a case, with a report page each and an index over all.
+    """
+    from mediseg.io.cases import find_cases
+    from mediseg.recipe import load_recipe, parse_settings
+
+    loaded = load_recipe(recipe, parse_settings(options["settings"]))
+    items = find_cases([Path(one) for one in inputs])
+    return run_items(loaded, items, out, options)
+
+
+def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: dict[str, Any]) -> int:
+    """Run cases with a progress display, print what came of them, return the exit status."""
+    from mediseg.batch import run_batch
+    from mediseg.cli._progress import Display
+
+    if len(items) == 1 and items[0].error is not None:
+        raise items[0].error
+    named = [_renamed(item, options["case_name"], n) for n, item in enumerate(items, start=1)]
+    if len({item.name for item in named}) != len(named):
+        raise UsageError(f'--case-name "{options["case_name"]}" gives two cases the same name; add {{index}}')
+    with Display(len(named), quiet=options["quiet"]) as display:
+        batch = run_batch(
+            recipe,
+            named,
+            out,
+            _run_options(options),
+            workers=options["workers"],
+            progress=display.stage,
+            finished=lambda case: _finished(case, display, as_json=options["as_json"]),
+        )
+    if not options["quiet"]:
+        _summary(batch, out)
+    return batch.exit_code
+
+
+def _run_options(options: dict[str, Any]) -> RunOptions:
+    from mediseg.runner import RunOptions
+
+    return RunOptions(
+        threads=options["threads"],
+        device=options["device"],
+        resume=options["resume"],
+        dicom=options["dicom"],
+        seg_type=options["seg_type"],
+        deterministic_uids=options["deterministic_uids"],
+    )
+
+
+def _renamed(item: CaseInput, template: str, index: int) -> CaseInput:
+    if template == "{name}":
+        return item
+    try:
+        name = template.format(name=item.name, index=index, hash=item.digest[:8])
+    except (KeyError, IndexError, ValueError) as error:
+        raise UsageError(f'--case-name "{template}": only {{name}}, {{index}} and {{hash}} may stand in it') from error
+    if not name or any(c in '<>:"/\\|?*' or ord(c) < 32 for c in name) or name.strip(". ") != name:
+        raise UsageError(f'--case-name gives "{name}", which is no portable file name')
+    return replace(item, name=name)
+
+
+def _finished(case: Case, display: Any, *, as_json: bool) -> None:
+    display.case(case)
+    if as_json:
+        click.echo(json.dumps(json.loads(case.record.to_json()), separators=(",", ":")))
+
+
+def _summary(batch: Batch, out: Path) -> None:
+    counts = [(s, sum(c.status == s for c in batch.cases)) for s in ("done", "refused", "failed")]
+    text = ", ".join(f"{count} {status}" for status, count in counts if count)
+    click.echo(f"{text}; see {out / 'index.html'}", err=True)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from mediseg.numerics.shapes import isolated, largest_component, outline, polygon_area, polygon_perimeter
+
+
+def test_largest_component_of_nothing_is_nothing():
+    assert not largest_component(np.zeros((4, 5), bool)).any()
+
+
+def test_largest_component_keeps_the_bigger_of_two():
+    mask = np.zeros((5, 9), bool)
+    mask[1:3, 1:3] = True
+    mask[1:4, 5:8] = True
+    kept = largest_component(mask)
+    assert kept.sum() == 9
+    assert kept[2, 6]
+    assert not kept[1, 1]
+
+
+def test_pixels_that_touch_by_a_corner_belong_together():
+    assert largest_component(np.eye(3, dtype=bool)).sum() == 3
+
+
+def test_outline_of_one_pixel_is_a_diamond_of_half_a_pixel():
+    values = np.zeros((3, 3))
+    values[1, 1] = 1.0
+    points = outline(values, 0.5)
+    assert abs(polygon_area(points)) == pytest.approx(0.5)
+    assert points.mean(axis=0) == pytest.approx([1, 1])
+
+
+def test_outline_at_the_edge_of_the_map_is_closed():
+    points = outline(np.ones((4, 6)), 0.5)
+    assert points[:, 0].min() >= -1
+    assert points[:, 0].max() <= 4
+    assert points[:, 1].max() > 5
+
+
+def test_outline_of_a_soft_disc_has_its_area_and_perimeter():
+    y, x = np.mgrid[:81, :81] * 0.5
+    soft = np.clip(0.5 + (15.3 - np.hypot(y - 20.2, x - 19.9)) / 0.5, 0, 1)
+    points = outline(soft, 0.5) * 0.5
+    assert abs(polygon_area(points)) == pytest.approx(np.pi * 15.3**2, rel=2e-3)
+    assert polygon_perimeter(points) == pytest.approx(2 * np.pi * 15.3, rel=5e-3)
+
+
+def test_outline_of_a_map_below_the_level_says_so():
+    with pytest.raises(ValueError, match="never reaches 0.5"):
+        outline(np.full((3, 3), 0.2), 0.5)
+
+
+def test_isolated_keeps_the_soft_ring_and_drops_the_rest():
+    values = np.zeros((5, 10))
+    values[2, 1:4] = 0.9
+    values[2, 4] = 0.3  # ring
+    values[2, 8] = 0.9  # another part
+    kept = isolated(values, 0.5)
+    assert kept[2, 4] == 0.3
+    assert kept[2, 8] == 0
