@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mediseg.results import Measurement
+
 #: file -> the value it shows, as ``value.attribute``
 FILES = {
     "brain_mask.nii.gz": "brain.mask",
@@ -15,10 +17,11 @@ FILES = {
     "callosum.nii.gz": "callosum.mask",
     "callosum_probability.nii.gz": "callosum.probability",
     "callosum_parts.nii.gz": "measurements.parts",
-    "measurements.csv": "all_measurements",
     "roi.json": "localization",
     "scan_plan.json": "scan_plan",
 }
+TABLE = "measurements.csv"
+NAMES = (*FILES, TABLE, "dicom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ def kind_of(path: str | Path) -> str:
 
 def write_values(values: Mapping[str, object], folder: Path, keep: tuple[str, ...] | None) -> list[Written]:
     """Write every file whose value exists, each atomically. Raises OutputError."""
+    from mediseg.io.csvfiles import write_measurements_csv
     from mediseg.io.write import write
 
     written = []
@@ -57,4 +61,13 @@ def write_values(values: Mapping[str, object], folder: Path, keep: tuple[str, ..
             continue
         write(value, folder / file)
         written.append(Written(file, kind_of(file)))
+    measured = all_measurements(values)
+    if measured and (keep is None or TABLE in keep):
+        write_measurements_csv(measured, folder / TABLE)
+        written.append(Written(TABLE, kind_of(TABLE)))
     return written
+
+
+def all_measurements(values: Mapping[str, object]) -> tuple[Measurement, ...]:
+    """Return what every result measured, in the order of the steps."""
+    return tuple(m for value in values.values() for m in getattr(value, "measurements", ()))

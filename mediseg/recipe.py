@@ -135,13 +135,13 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
 
 
 def _check_outputs(outputs: object, name: str) -> None:
-    from mediseg.outputs import FILES
+    from mediseg.outputs import NAMES
 
     if not isinstance(outputs, list):
         raise UsageError(f'{name}: "outputs" must be a list of file names')
     for file in outputs:
-        if file not in (*FILES, "dicom"):
-            raise UsageError(f'{name}: output "{file}" is unknown{did_you_mean(str(file), (*FILES, "dicom"))}')
+        if file not in NAMES:
+            raise UsageError(f'{name}: output "{file}" is unknown{did_you_mean(str(file), NAMES)}')
 
 
 def _step(entry: object, available: Mapping[str, type | None], recipe: str) -> RecipeStep:

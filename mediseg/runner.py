@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediseg.errors import Cancelled, Exit, InputError, MedisegError, OutputError, Refusal, UsageError, Warn
 from mediseg.numerics.compute import COMPUTE, Compute
-from mediseg.outputs import Written, lookup, write_values
+from mediseg.outputs import NAMES, Written, all_measurements, lookup, write_values
 from mediseg.recipe import INPUTS, Recipe, RecipeStep, load_recipe
 from mediseg.volume import Volume
 
@@ -138,12 +138,11 @@ def run_case(
 
 def _fresh(folder: Path) -> None:
     """Make the case's folder and take away what an earlier run left, its marker first."""
-    from mediseg.outputs import FILES
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("report.json", "report.html", "error.txt", *FILES):
-            (folder / name).unlink(missing_ok=True)
+        for name in ("report.json", "report.html", "error.txt", *NAMES):
+            if not (folder / name).is_dir():
+                (folder / name).unlink(missing_ok=True)
         for old in (folder / "dicom").glob("*.dcm"):
             old.unlink()
     except OSError as error:
@@ -180,7 +179,12 @@ class _Work:
             status, reason, code = "failed", str(error), error.exit_code
         except Exception as error:  # noqa: BLE001 - one case's bug must not stop the others
             status, reason, code = "failed", self._keep_traceback(error), Exit.BUG
-        return self._finish(status, reason, code)
+        try:
+            return self._finish(status, reason, code)
+        except MedisegError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the same, while writing
+            return self._close("failed", self._keep_traceback(error), Exit.BUG, [])
 
     def _stage(self, name: str) -> None:
         if self.cancel is not None and self.cancel():
@@ -192,10 +196,12 @@ class _Work:
     def _read(self) -> None:
         self._stage("read")
         with _measured() as meter:
-            head = self.item.read(self.recipe.input)
-        self.values[INPUTS[self.recipe.input]] = head
-        self.warnings += head.warnings
-        self._record("read", meter, None, head.warnings)
+            read = self.item.read(self.recipe.input)
+        self.values[INPUTS[self.recipe.input]] = read
+        volumes = read if isinstance(read, tuple) else (read,)
+        warnings = tuple(w for volume in volumes for w in volume.warnings)
+        self.warnings += warnings
+        self._record("read", meter, None, warnings)
 
     def _run_step(self, step: RecipeStep) -> None:
         self._stage(step.info.name)
@@ -244,17 +250,19 @@ class _Work:
             write_bytes_atomically(self.folder / "report.html", html.encode())
             written.append(Written("report.html", "html"))
         self._record("write", meter, None, ())
+        return self._close(status, reason, code, written)
+
+    def _close(self, status: str, reason: str, code: Exit, written: list[Written]) -> Case:
+        """Write ``report.json``: from now on the case is complete."""
+        from mediseg.io.atomic import write_bytes_atomically
+
         record = self._case_record(status, reason, written)
         write_bytes_atomically(self.folder / "report.json", record.to_json())
         paths = (*(self.folder / one.path for one in written), self.folder / "report.json")
         return Case(self.item.name, status, reason, self.folder, record, self.values, tuple(self.warnings), paths, code)
 
     def _write_files(self) -> list[Written]:
-        values = dict(self.values)
-        measured = tuple(m for value in self.values.values() for m in getattr(value, "measurements", ()))
-        if measured:
-            values["all_measurements"] = measured
-        written = write_values(values, self.folder, self.recipe.outputs)
+        written = write_values(self.values, self.folder, self.recipe.outputs)
         if self.options.dicom and (self.recipe.outputs is None or "dicom" in self.recipe.outputs):
             written += self._write_dicom()
         return written
@@ -263,7 +271,8 @@ class _Work:
         head = self.values.get(INPUTS[self.recipe.input])
         if not isinstance(head, Volume) or head.source is None or head.source.kind != "dicom":
             return []
-        from mediseg.io.dicom.outputs import DicomOptions, write_dicom_outputs
+        from mediseg.io.dicom.outputs import write_dicom_outputs
+        from mediseg.io.dicom.uids import DicomOptions
 
         options = DicomOptions(self.options.seg_type, self.options.deterministic_uids, self.item.digest)
         paths, warnings = write_dicom_outputs(self.values, head, self.folder / "dicom", options)
@@ -277,7 +286,6 @@ class _Work:
         plane, brain = self.values.get("midsagittal"), self.values.get("brain")
         localization = self.values.get("localization")
         confidences = [v.confidence for v in (brain, localization) if v is not None]
-        measured = [m for value in self.values.values() for m in getattr(value, "measurements", ())]
         return model.CaseRecord.model_validate(
             {
                 "status": status,
@@ -288,7 +296,7 @@ class _Work:
                 "input": (self._input_record(head),),
                 "source": model.source_record(head, plane.tilt_deg if plane else None) if head is not None else None,
                 "steps": tuple(self.steps),
-                "measurements": tuple(model.measurement_record(m) for m in measured),
+                "measurements": tuple(model.measurement_record(m) for m in all_measurements(self.values)),
                 "roi": model.roi_record(localization, self.values.get("callosum")) if localization else None,
                 "quality": model.quality_record(confidences, self.warnings),
                 "warnings": tuple(model.warning_record(w) for w in self.warnings),

@@ -11,7 +11,9 @@ from mediseg.cli.run import run_items, run_options
 
 
 @click.command(
-    "demo", short_help="run the main job on the built-in phantom study, offline", epilog="Example: mediseg demo --out demo"
+    "demo",
+    short_help="run the main job on the built-in phantom study, offline",
+    epilog="Example: mediseg demo --out demo",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("mediseg-demo"), show_default=True,

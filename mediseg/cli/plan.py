@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from mediseg.planning import Plan, PlannedCase, Row
 
 
 @click.command(
@@ -22,5 +26,29 @@ def command(recipe: str, inputs: tuple[str, ...], as_json: bool, debug: bool) ->
     from mediseg.planning import plan
 
     found = plan(recipe, [Path(one) for one in inputs])
-    click.echo(json.dumps(found.to_dict()) if as_json else found.text())
+    click.echo(json.dumps(found.to_dict()) if as_json else _text(found))
     return found.exit_code
+
+
+def _text(plan: Plan) -> str:
+    lines = [f"{plan.recipe}: {' > '.join(plan.steps)}"]
+    for case in plan.cases:
+        lines += ["", *_case_lines(case)]
+    return "\n".join(lines)
+
+
+def _case_lines(case: PlannedCase) -> list[str]:
+    lines = [f"{case.name} ({case.kind})" if case.kind else case.name]
+    lines += [f"  {'>' if row.used else ' '} {_row(row)}" for row in case.rows]
+    if case.other_files:
+        lines.append(f"    {case.other_files} other files ignored")
+    lines.append(f"  would run: {case.chosen}" if case.chosen else f"  would not run: {case.error}")
+    return lines
+
+
+def _row(row: Row) -> str:
+    shape = " x ".join(str(n) for n in row.shape)
+    spacing = " x ".join(f"{s:.3g}" for s in row.spacing_mm)
+    grid = f"{row.orientation} {shape} at {spacing} mm" if row.shape else ""
+    words = [row.series, row.description, row.modality, grid, row.note, ", ".join(row.warnings)]
+    return "; ".join(word for word in words if word)

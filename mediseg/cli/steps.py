@@ -13,11 +13,9 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a step.")
 def command(name: str | None, as_json: bool) -> int:
     """List the steps, or describe the step NAME with every parameter, its unit and default."""
-    import mediseg
-    from mediseg.steps import StepInfo, describe
+    from mediseg.steps import describe, describe_all
 
-    found: tuple[StepInfo, ...] = (describe(name),) if name else mediseg.steps()
-    for info in found:
+    for info in (describe(name),) if name else describe_all():
         if as_json:
             click.echo(json.dumps(_fields(info)))
         else:

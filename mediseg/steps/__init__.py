@@ -81,10 +81,15 @@ def describe(name: str) -> StepInfo:
     return _described(name, module, gives)
 
 
+def describe_all() -> tuple[StepInfo, ...]:
+    """Return what there is to know of every step."""
+    return tuple(describe(name) for name in REGISTRY)
+
+
 class _CallableSteps(ModuleType):
     def __call__(self) -> tuple[StepInfo, ...]:
-        """Describe every step."""
-        return tuple(describe(name) for name in REGISTRY)
+        """Describe every step: ``mediseg.steps()``."""
+        return describe_all()
 
 
 sys.modules[__name__].__class__ = _CallableSteps

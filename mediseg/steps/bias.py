@@ -92,4 +92,7 @@ def _n4(
     floor = max(float(squeezed[squeezed_mask].min()), 1e-6)  # N4 takes logarithms
     n4.Execute(sitk.Cast(sitk.Maximum(image, floor), sitk.sitkFloat32), where)
     log_field = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image)).astype(np.float32)
-    return log_field.reshape(pixels.shape)
+    # ITK's B-splines are not defined on the last voxel of each axis: take its neighbour's value
+    inner = log_field[tuple(slice(1, -1) if n > 4 else slice(None) for n in log_field.shape)]
+    extended = np.pad(inner, [(1, 1) if n > 4 else (0, 0) for n in log_field.shape], mode="edge")
+    return extended.reshape(pixels.shape)
