@@ -1,0 +1,174 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mediseg.cli import COMMANDS, main
+from mediseg.errors import Exit
+from tests.heads import shaded_ball, write_nifti
+
+CHEAP = ["--set", "correct_bias.levels=1", "--set", "correct_bias.iterations=3"]
+
+
+@pytest.fixture
+def head(tmp_path):
+    return str(write_nifti(tmp_path / "in" / "ball.nii.gz", shaded_ball()))
+
+
+def _mediseg(*arguments, **more):
+    return subprocess.run([sys.executable, "-m", "mediseg", *arguments], capture_output=True, text=True, **more)
+
+
+def test_help_of_every_command_shows_an_example(capsys):
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        out = capsys.readouterr().out
+        assert f"Example: mediseg {name}" in out, name
+
+
+def test_run_ends_with_a_summary_on_stderr_and_nothing_on_stdout(head, tmp_path, capsys):
+    assert main(["run", "bias", head, "--out", str(tmp_path / "out"), *CHEAP]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "ball: correcting the bias field (2/3)" in err
+    assert "1 done; see" in err
+    assert "\x1b" not in err
+
+
+def test_json_is_one_object_a_case_and_nothing_else(head, tmp_path, capsys):
+    assert main(["run", "bias", head, "--out", str(tmp_path / "out"), "--json", "--quiet", *CHEAP]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "done"
+    assert out.count("\n") == 1
+    assert err == ""
+
+
+def test_a_refused_case_is_one_line_and_exit_4(tmp_path, capsys):
+    path = write_nifti(tmp_path / "dark.nii.gz", np.zeros((12, 12, 12), np.float32))
+    assert main(["run", "bias", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == Exit.REFUSED
+    err = capsys.readouterr().err
+    assert err.startswith("mediseg: dark: refused: the image has no foreground")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], 'there is no command "rnu" (did you mean "run"?)'),
+        (["run", "bias"], "Missing argument"),
+        (["run", "bias", "x", "--out", "y", "--thread", "2"], "--threads"),
+        (["run", "bias", "nothere", "--out", "y"], "nothere does not exist"),
+        (["run", "bais", "nothere", "--out", "y"], 'did you mean "bias"'),
+        (["steps", "localise_roi"], 'did you mean "localize_roi"'),
+        (["models", "info", "callosum-net"], 'did you mean "callosum-unet"'),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(arguments, message, capsys):
+    assert main(arguments) == Exit.USAGE
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_case_names_follow_the_template(head, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["run", "bias", head, "--out", str(out), "--case-name", "{index}-{hash}", "--quiet", *CHEAP]) == 0
+    (folder,) = [p for p in out.iterdir() if p.is_dir()]
+    assert folder.name.startswith("1-")
+    assert len(folder.name) == 10
+
+
+@pytest.mark.parametrize("template", ["{patient}", "a/b", "{name}."])
+def test_a_bad_case_name_is_refused(head, tmp_path, template):
+    assert main(["run", "bias", head, "--out", str(tmp_path / "out"), "--case-name", template]) == Exit.USAGE
+
+
+def test_two_cases_of_one_name_are_refused(tmp_path, capsys):
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(8))
+    arguments = ["run", "bias", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--case-name", "same"]
+    assert main(arguments) == Exit.USAGE
+    assert "add {index}" in capsys.readouterr().err
+
+
+def test_an_output_folder_below_a_file_is_exit_5(head, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["run", "bias", head, "--out", str(tmp_path / "file" / "out")]) == Exit.UNWRITABLE
+    assert "cannot make the output folder" in capsys.readouterr().err
+
+
+def _small_files_only():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file size limits")
+def test_a_disk_that_fills_up_is_exit_5_and_leaves_nothing_half_written(tmp_path):
+    head = write_nifti(tmp_path / "in" / "ball.nii.gz", shaded_ball(40))
+    done = _mediseg(
+        "run", "bias", str(head), "--out", str(tmp_path / "out"), "--quiet", *CHEAP, preexec_fn=_small_files_only
+    )
+    assert done.returncode == Exit.UNWRITABLE, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [p.name for p in (tmp_path / "out" / "ball").iterdir() if p.stat().st_size] == []
+
+
+def test_a_bug_is_one_line_and_exit_70(monkeypatch, capsys):
+    def broken():
+        raise ZeroDivisionError("Doe^John")
+
+    monkeypatch.setattr("mediseg.recipe.recipes", broken)
+    assert main(["recipes"]) == Exit.BUG
+    err = capsys.readouterr().err
+    assert "a bug in mediseg (ZeroDivisionError)" in err
+    assert "Doe" not in err
+    assert main(["recipes", "--debug"]) == Exit.USAGE  # recipes has no such option; run and plan do
+
+
+def test_an_interrupt_is_exit_130(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mediseg.recipe.recipes", interrupted)
+    assert main(["recipes"]) == Exit.INTERRUPTED
+    assert "the next run resumes" in capsys.readouterr().err
+
+
+def test_recipes_steps_models_and_info_tell_what_there_is(capsys):
+    assert main(["recipes", "--json"]) == 0
+    names = [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()]
+    assert "corpus-callosum" in names
+    assert main(["steps", "localize_roi", "--json"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["method"]["choices"] == ["robust", "box", "line", "final"]
+    assert main(["steps", "plan_scan"]) == 0
+    assert "thickness_mm = 4.0 mm" in capsys.readouterr().out
+    assert main(["info", "--json"]) == 0
+    assert "CPUExecutionProvider" in json.loads(capsys.readouterr().out)["providers"]
+    assert main(["models", "verify"]) == 0
+    assert "callosum-unet: ok" in capsys.readouterr().out
+    assert main(["models", "info", "brain-unet"]) == 0
+    assert "icence" in capsys.readouterr().out
+
+
+def test_as_a_process_it_ends_with_the_same_status(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    done = _mediseg("run", "bias", str(tmp_path / "a.txt"), "--out", str(tmp_path / "out"))
+    assert done.returncode == Exit.UNREADABLE
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_outside_the_output_folder(head, tmp_path):
+    before = {p for p in tmp_path.rglob("*")}
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = _mediseg("run", "bias", head, "--out", str(tmp_path / "out"), *CHEAP, cwd=home, env=environment)
+    assert done.returncode == 0
+    new = {p for p in tmp_path.rglob("*") if tmp_path / "out" not in (p, *p.parents)} - before
+    assert new == {home}

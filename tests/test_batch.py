@@ -1,0 +1,87 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from mediseg.batch import exit_status, run_batch
+from mediseg.errors import Exit
+from mediseg.io.cases import find_cases
+from mediseg.recipe import load_recipe
+from mediseg.runner import RunOptions
+from tests.heads import shaded_ball, write_nifti
+
+CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(seed=ord(name)))
+    write_nifti(tmp_path / "in" / "dark.nii.gz", np.zeros((12, 12, 12), np.float32))
+    return tmp_path / "in"
+
+
+def _run(folder, out, **options):
+    return run_batch(load_recipe("bias", CHEAP), find_cases([folder]), out, RunOptions(), **options)
+
+
+def test_one_refused_case_does_not_stop_the_others(folder, tmp_path):
+    batch = _run(folder, tmp_path / "out")
+    assert [(c.name, c.status) for c in batch.cases] == [("a", "done"), ("b", "done"), ("dark", "refused")]
+    assert batch.exit_code == Exit.SOME_FAILED
+    rows = list(csv.DictReader((tmp_path / "out" / "index.csv").open()))
+    assert rows[0]["case"] == "dark"  # the suspicious one on top
+    assert {row["case"] for row in rows} == {"a", "b", "dark"}
+    summary = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert summary["counts"] == {"done": 2, "refused": 1, "failed": 0}
+    assert "dark" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_workers_give_the_same_files_as_one_process(folder, tmp_path):
+    _run(folder, tmp_path / "one")
+    seen = []
+    batch = _run(folder, tmp_path / "two", workers=2, progress=seen.append)
+    assert [c.status for c in batch.cases] == ["done", "done", "refused"]
+    for name in ("a", "b"):
+        hashes = [
+            {o["path"]: o["sha256"] for o in json.loads((tmp_path / d / name / "report.json").read_text())["outputs"]}
+            for d in ("one", "two")
+        ]
+        assert hashes[0]["corrected.nii.gz"] == hashes[1]["corrected.nii.gz"]
+    assert {p.stage for p in seen} == {"read", "correct_bias", "write"}
+
+
+def test_an_unreadable_file_among_others_is_told_in_the_index(folder, tmp_path):
+    (folder / "c.nii.gz").write_bytes(b"\x1f\x8b not really")
+    batch = _run(folder, tmp_path / "out")
+    assert batch.exit_code == Exit.SOME_FAILED
+    failed = [c for c in batch.cases if c.status == "failed"]
+    assert [c.name for c in failed] == ["c"]
+    assert "c" in (tmp_path / "out" / "index.csv").read_text()
+
+
+def test_an_interrupt_keeps_the_finished_cases_and_their_index(folder, tmp_path):
+    def interrupt(case):
+        if case.name == "b":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(folder, tmp_path / "out", finished=interrupt)
+    assert (tmp_path / "out" / "a" / "report.json").is_file()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["done"] == 2
+    resumed = _run(folder, tmp_path / "out")
+    assert [c.resumed for c in resumed.cases] == [True, True, False]
+
+
+class _Ended:
+    def __init__(self, code):
+        self.exit_code = code
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [([0], 0), ([4], 4), ([70], 70), ([0, 0], 0), ([0, 4], 1), ([3, 3], 3), ([3, 0], 1), ([0, 5], 5)],
+)
+def test_exit_status(codes, expected):
+    assert exit_status([_Ended(code) for code in codes]) == expected

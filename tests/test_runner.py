@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pytest
+
+import mediseg
+from mediseg import Cancelled, InputError, UsageError
+from mediseg.record import shipped_schema
+from mediseg.runner import RunOptions
+from tests.heads import shaded_ball, write_nifti
+
+CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}
+
+
+@pytest.fixture
+def head(tmp_path):
+    return write_nifti(tmp_path / "in" / "ball.nii.gz", shaded_ball())
+
+
+def _report(case):
+    return json.loads((case.folder / "report.json").read_text())
+
+
+def test_a_case_is_done_when_its_report_json_is_there(head, tmp_path):
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    assert case.status == "done"
+    assert case.name == "ball"
+    names = {path.name for path in case.paths}
+    assert names == {"corrected.nii.gz", "bias_field.nii.gz", "report.html", "report.json"}
+    assert all(path.is_file() for path in case.paths)
+    assert not list(case.folder.glob("*.tmp*"))
+    assert case.values["bias"].corrected.geometry == case.values["head"].geometry
+
+
+def test_the_report_fits_its_schema_and_tells_time_and_memory(head, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    report = _report(mediseg.run("bias", head, tmp_path / "out", settings=CHEAP))
+    jsonschema.validate(report, shipped_schema())
+    assert [step["name"] for step in report["steps"]] == ["read", "correct_bias", "write"]
+    assert all(step["seconds"] >= 0 and step["peak_mb"] > 10 for step in report["steps"])
+    assert report["recipe"]["parameters"]["correct_bias"]["levels"] == 1
+    assert "Research use only" in report["intended_use"]
+    assert len(report["input"][0]["sha256"]) == 64
+
+
+def test_the_same_input_gives_the_same_files(head, tmp_path):
+    a = mediseg.run("bias", head, tmp_path / "a", settings=CHEAP)
+    b = mediseg.run("bias", head, tmp_path / "b", settings=CHEAP)
+    hashes = [{o["path"]: o["sha256"] for o in _report(c)["outputs"] if o["kind"] == "nifti"} for c in (a, b)]
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == 2
+
+
+def test_a_finished_case_is_resumed_and_a_changed_one_done_again(head, tmp_path):
+    out = tmp_path / "out"
+    assert not mediseg.run("bias", head, out, settings=CHEAP).resumed
+    assert mediseg.run("bias", head, out, settings=CHEAP).resumed
+    assert not mediseg.run("bias", head, out, settings={**CHEAP, "correct_bias.iterations": 4}).resumed
+    write_nifti(head, shaded_ball(seed=1))
+    changed = {**CHEAP, "correct_bias.iterations": 4}
+    assert not mediseg.run("bias", head, out, settings=changed).resumed
+    assert mediseg.run("bias", head, out, settings=changed).resumed
+    assert not mediseg.run("bias", head, out, settings=changed, options=RunOptions(resume=False)).resumed
+    assert not mediseg.run("bias", head, out, settings=changed, options=RunOptions(threads=1)).resumed
+
+
+def test_a_case_whose_file_was_lost_is_done_again(head, tmp_path):
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    (case.folder / "corrected.nii.gz").unlink()
+    again = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    assert not again.resumed
+    assert (case.folder / "corrected.nii.gz").is_file()
+
+
+def test_a_half_written_report_is_done_again(head, tmp_path):
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    (case.folder / "report.json").write_text('{"status": "done"')
+    assert not mediseg.run("bias", head, tmp_path / "out", settings=CHEAP).resumed
+
+
+def test_a_refused_case_keeps_what_was_finished(tmp_path):
+    speck = np.zeros((16, 16, 16), np.float32)
+    path = write_nifti(tmp_path / "in" / "empty.nii.gz", speck)
+    case = mediseg.run("bias", path, tmp_path / "out")
+    assert (case.status, case.exit_code) == ("refused", 4)
+    assert "no foreground" in case.reason
+    assert {p.name for p in case.folder.iterdir()} == {"report.html", "report.json"}
+    assert mediseg.run("bias", path, tmp_path / "out").resumed
+
+
+def test_a_bug_in_a_step_is_a_failed_case_with_a_place_to_look(head, tmp_path, monkeypatch):
+    def broken(*_args):
+        raise ZeroDivisionError("^".join(("secret", "name")).upper())
+
+    monkeypatch.setattr("mediseg.steps.bias._foreground", broken)
+    case = mediseg.run("bias", head, tmp_path / "out")
+    assert (case.status, case.exit_code) == ("failed", 70)
+    assert "a bug in mediseg (ZeroDivisionError)" in case.reason
+    saved = (case.folder / "error.txt").read_text()
+    assert "in broken" in saved
+    assert "SECRET" not in saved + (case.folder / "report.json").read_text()
+    monkeypatch.undo()
+    assert mediseg.run("bias", head, tmp_path / "out", settings=CHEAP).status == "done"
+    assert not (case.folder / "error.txt").exists()
+
+
+def test_progress_is_told_before_each_stage(head, tmp_path):
+    seen = []
+    mediseg.run("bias", head, tmp_path / "out", settings=CHEAP, progress=seen.append)
+    assert [(p.stage, p.done, p.total) for p in seen] == [("read", 0, 3), ("correct_bias", 1, 3), ("write", 2, 3)]
+
+
+def test_cancel_stops_before_the_next_stage(head, tmp_path):
+    asked = []
+
+    def after_reading():
+        asked.append(1)
+        return len(asked) > 1
+
+    with pytest.raises(Cancelled, match="stopped before correct_bias"):
+        mediseg.run("bias", head, tmp_path / "out", cancel=after_reading)
+    assert not (tmp_path / "out" / "ball" / "report.json").exists()
+
+
+def test_a_text_file_is_unreadable(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(InputError, match="no image that mediseg reads"):
+        mediseg.run("bias", tmp_path / "a.txt", tmp_path / "out")
+
+
+def test_several_cases_belong_on_the_command_line(tmp_path):
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(8))
+    with pytest.raises(UsageError, match="holds 2 cases"):
+        mediseg.run("bias", tmp_path / "in", tmp_path / "out")
+
+
+def test_a_recipes_outputs_drop_files(head, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "steps: [{correct_bias: {levels: 1, iterations: 2}}]\noutputs: [corrected.nii.gz]"
+    )
+    case = mediseg.run(str(recipe), head, tmp_path / "out")
+    assert {p.name for p in case.folder.iterdir()} == {"corrected.nii.gz", "report.html", "report.json"}
