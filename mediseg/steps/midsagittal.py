@@ -48,7 +48,7 @@ def find_midsagittal(
     plane = _symmetry_plane(head, brain)
     through = _left_right_axis(head.geometry)
     tilt_deg = plane.angle_to_deg(head.geometry.axes_lps[:, through])
-    if head.geometry.spacing_mm[through] >= thick_slice_mm:
+    if _is_thick(head.geometry, through, thick_slice_mm):
         return _best_slice(head, plane, through, tilt_deg, max_off_plane_mm)
     grid, coarse_mm = _plane_grid(head, plane)
     if coarse_mm > coarsest_mm:
@@ -62,6 +62,11 @@ def find_midsagittal(
 
 def _left_right_axis(geometry: Geometry) -> int:
     return int(np.abs(geometry.axes_lps[0]).argmax())
+
+
+def _is_thick(geometry: Geometry, through: int, thick_slice_mm: float) -> bool:
+    """Thick slices are far apart and clearly coarser than they are fine within: a 3 mm cube is no thick slice."""
+    return geometry.spacing_mm[through] >= max(thick_slice_mm, 1.5 * min(geometry.spacing_mm))
 
 
 def _resolution_warning(coarse_mm: float) -> tuple[Warn, ...]:
