@@ -99,7 +99,7 @@ def run(
     from mediseg.io.cases import find_cases
 
     loaded = load_recipe(recipe, settings)
-    cases = find_cases([Path(path)])
+    cases = find_cases([Path(path)], loaded.input)
     if len(cases) != 1:
         raise UsageError(f"{Path(path).name} holds {len(cases)} cases; mediseg.run takes one, the command line a batch")
     if cases[0].error is not None:

@@ -66,7 +66,7 @@ def command(recipe: str, inputs: tuple[str, ...], out: Path, **options: Any) -> 
     from mediseg.recipe import load_recipe, parse_settings
 
     loaded = load_recipe(recipe, parse_settings(options["settings"]))
-    items = find_cases([Path(one) for one in inputs])
+    items = find_cases([Path(one) for one in inputs], loaded.input)
     return run_items(loaded, items, out, options)
 
 

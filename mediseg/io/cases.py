@@ -1,0 +1,348 @@
+"""Inputs into cases: a study, or a file, is one case; a folder of them is many. Each has a name safe to show."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mediseg.errors import InputError, MedisegError, UsageError
+from mediseg.io.identity import Identity
+from mediseg.io.study import Study
+from mediseg.volume import Volume
+
+if TYPE_CHECKING:
+    from mediseg.io.dicom.header import Image
+    from mediseg.io.dicom.scan import Found
+
+_SUFFIXES = (
+    ".nii.gz",
+    ".mgh.gz",
+    ".nii",
+    ".mgz",
+    ".mgh",
+    ".nrrd",
+    ".nhdr",
+    ".mha",
+    ".mhd",
+    ".zip",
+    ".dcm",
+    ".ima",
+    ".hdr",
+)
+_PAIRED = (".mhd", ".nhdr", ".hdr")  # their pixels lie in a file beside them
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)  # names that Windows keeps for devices
+_LONGEST_NAME = 80
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class CaseInput:
+    """One case to work on.
+
+    ``name`` is safe as a folder's name and holds no part of the patient's name or ID. ``kind`` is ``dicom``, or the
+    format of ``paths`` (one file, several for stations). ``error`` tells why nothing can be read; then ``kind`` is "".
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    kind: str
+    study: Study | None = None
+    error: MedisegError | None = None
+
+    def read(self, wanted: str = "head") -> Volume | tuple[Volume, ...]:
+        """Return the volume that a recipe with this ``input:`` works on; for ``stations`` several, from the top.
+
+        Raises the case's error, Refusal where nothing in it is fit, InputError for a damaged file.
+        """
+        if self.error is not None:
+            raise self.error
+        volumes = self._volumes(wanted)
+        return volumes if wanted == "stations" else volumes[0]
+
+    def _volumes(self, wanted: str) -> tuple[Volume, ...]:
+        from mediseg.io.formats import get
+
+        if self.study is None:
+            return tuple(get(self.kind).read(path) for path in self.paths)
+        from mediseg.io.dicom.read import read_stack
+        from mediseg.io.select import choose
+
+        choice = choose(self.study, wanted)
+        volumes = [read_stack(stack, self.study.identity) for stack in choice.stacks]
+        volumes[0] = replace(volumes[0], warnings=(*volumes[0].warnings, *choice.warnings))
+        return tuple(volumes)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the content of the case's files, whatever they are called and in whatever order they come."""
+        return input_digest(self)
+
+
+def input_digest(case: CaseInput) -> str:
+    """Return the SHA-256 (hex) of a case's content: it changes when any image file of the case does.
+
+    It is taken over the sorted digests of the files and the study's UID, so renaming or zipping changes nothing.
+    """
+    from mediseg.io.dicom.find import Files
+
+    total = hashlib.sha256()
+    files = case.study.files if case.study is not None else _with_partners(case.paths)
+    with Files() as opened:
+        parts = []
+        for path in files:
+            part = hashlib.sha256()
+            if path.is_dir() or (case.error is not None and not path.exists()):
+                continue
+            with opened.open(path) as stream:
+                while chunk := stream.read(_CHUNK):
+                    part.update(chunk)
+            parts.append(part.digest())
+    for uid in case.study.uids if case.study is not None else ():
+        total.update(uid.encode())
+    for digest in sorted(parts):
+        total.update(digest)
+    return total.hexdigest()
+
+
+def _with_partners(paths: Iterable[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        found.append(path)
+        if path.suffix.lower() in _PAIRED:
+            found += [p for p in sorted(path.parent.glob(f"{path.stem}.*")) if p.is_file() and p != path]
+    return found
+
+
+def find_cases(inputs: Iterable[str | Path], wanted: str = "head") -> tuple[CaseInput, ...]:
+    """Return the cases that inputs hold, in the order given.
+
+    A zip, a DICOM file, a volume file: one case (a zip of several studies: one each). A folder: one case for each DICOM
+    study in it (series in sub-folders stay together), for each zip, for each volume file. For a recipe that wants
+    ``stations`` the volume files given together, or lying in one folder, are one case.
+
+    An input that cannot be read becomes a case with ``error``. Raises UsageError for a path that does not exist.
+    """
+    paths = [Path(one) for one in inputs]
+    if not paths:
+        raise UsageError("no input given; name a DICOM folder, a zip, or an image file")
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist")
+    drafts = [draft for path in paths for draft in _drafts(path)]
+    if wanted == "stations":
+        drafts = _joined(drafts)
+    return _named(drafts)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A case before it has its final name."""
+
+    stem: str
+    case: CaseInput
+    identity: Identity = field(default_factory=Identity)
+
+    @property
+    def key(self) -> str:
+        """What stands for the content where the name may not be used: the study's UID, else the files' digest."""
+        study = self.case.study
+        return study.uids[0] if study is not None and study.uids and study.uids[0] else self.case.digest
+
+
+def _drafts(path: Path) -> list[_Draft]:
+    try:
+        return _folder(path) if path.is_dir() else _file(path)
+    except MedisegError as error:
+        return [_unreadable(path, error)]
+
+
+def _unreadable(path: Path, error: MedisegError) -> _Draft:
+    return _Draft(_stem(path), CaseInput("", (path,), "", error=error))
+
+
+def _file(path: Path) -> list[_Draft]:
+    from mediseg.io.formats import format_of
+
+    name = format_of(path)
+    if name is not None:
+        return [_Draft(_stem(path), CaseInput("", (path,), name))]
+    return _dicom_file(path)
+
+
+def _dicom_file(path: Path) -> list[_Draft]:
+    from mediseg.io.dicom.scan import gather, nothing_in
+
+    found = gather(path)
+    if not found.images:
+        raise InputError(nothing_in(path, found))
+    by_study = _grouped(found.images, lambda image: image.info.study_uid)
+    studies = [found.study(path, images) for images in by_study]
+    stem = path.resolve().parent.name if found.directories and not _is_zip(path) else _stem(path)
+    return [_of_study(stem, path, study) for study in studies]
+
+
+def _is_zip(path: Path) -> bool:
+    from mediseg.io.dicom.scan import is_zip_safely
+
+    return is_zip_safely(path)
+
+
+def _of_study(stem: str, path: Path, study: Study) -> _Draft:
+    return _Draft(stem, CaseInput("", (path,), "dicom", study), study.identity)
+
+
+def _folder(path: Path) -> list[_Draft]:
+    """DICOM studies anywhere below, and the zips and volume files that do not lie among DICOM files."""
+    from mediseg.io.dicom.find import walk
+    from mediseg.io.dicom.scan import gather, nothing_in
+
+    found = gather(path)
+    studies = _folder_studies(path, found) if found.images else []
+    homes = {image.slice.file.parent for image in found.images}
+    others = [draft for one in walk(path) if one.parent not in homes for draft in _loose(one)]
+    if not studies and not others:
+        raise InputError(nothing_in(path, found))
+    return sorted([*studies, *others], key=lambda draft: [str(p) for p in draft.case.paths])
+
+
+def _loose(path: Path) -> list[_Draft]:
+    """A zip or a volume file of a folder; anything else is no case."""
+    from mediseg.io.formats import SUFFIXES, format_of
+
+    if _is_zip(path):
+        try:
+            return _dicom_file(path)
+        except MedisegError as error:
+            return [_unreadable(path, error)]
+    name = format_of(path)
+    if name is not None:
+        return [_Draft(_stem(path), CaseInput("", (path,), name))]
+    if path.name.lower().endswith(SUFFIXES):
+        return [_unreadable(path, InputError(f"{path.name} is damaged or not what its name says; copy it again"))]
+    return []
+
+
+def _folder_studies(root: Path, found: Found) -> list[_Draft]:
+    groups = [
+        part
+        for images in _grouped(found.images, lambda image: image.info.study_uid)
+        for part in _copies_apart(root, images)
+    ]
+    tops = [{_top(root, image.slice.file) for image in images} for images in groups]
+    shared = Counter(name for names in tops for name in names)
+    drafts = []
+    for images, names in zip(groups, tops, strict=True):
+        home = _home([image.slice.file for image in images])
+        if len(groups) == 1:
+            home = root
+        elif len(names) == 1 and shared[next(iter(names))] == 1 and next(iter(names)):
+            home = root / next(iter(names))
+        drafts.append(_of_study(_stem(home), home, found.study(home, images)))
+    return drafts
+
+
+def _copies_apart(root: Path, images: Sequence[Image]) -> list[list[Image]]:
+    """Split a study that lies twice below a folder (the same images in two sub-folders) into its copies."""
+    tops: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for image in images:
+        tops[_top(root, image.slice.file)].add((image.slice.sop_uid, image.slice.frame))
+    total = sum(map(len, tops.values()))
+    if total == len(set().union(*tops.values())):
+        return [list(images)]
+    return _grouped(images, lambda image: _top(root, image.slice.file))
+
+
+def _grouped(images: Iterable[Image], key: Callable[[Image], Hashable]) -> list[list[Image]]:
+    groups: dict[Hashable, list[Image]] = defaultdict(list)
+    for image in images:
+        groups[key(image)].append(image)
+    return list(groups.values())
+
+
+def _top(root: Path, file: Path) -> str:
+    """The first folder on the way from ``root`` to a file, "" for a file that lies in ``root`` itself."""
+    parts = file.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _home(files: Sequence[Path]) -> Path:
+    """The deepest folder that holds all files."""
+    return Path(os.path.commonpath([file.parent for file in files]))
+
+
+def _joined(drafts: list[_Draft]) -> list[_Draft]:
+    """Make one case of all volume files, and one of each DICOM study, for a recipe that works on several stations."""
+    drafts = _same_studies(drafts)
+    volumes = [draft for draft in drafts if draft.case.study is None and draft.case.error is None]
+    if len(volumes) < 2:
+        return drafts
+    paths = tuple(path for draft in volumes for path in draft.case.paths)
+    kinds = {draft.case.kind for draft in volumes}
+    if len(kinds) > 1:
+        raise UsageError(f"stations of one spine must be of one format, not {', '.join(sorted(kinds))}")
+    one = _Draft(_stem(_home(paths)), CaseInput("", paths, volumes[0].case.kind))
+    return [one, *(draft for draft in drafts if draft not in volumes)]
+
+
+def _same_studies(drafts: list[_Draft]) -> list[_Draft]:
+    """Bring together the parts of one study that were given one by one."""
+    merged: dict[tuple[str, ...], _Draft] = {}
+    others: list[_Draft] = []
+    for draft in drafts:
+        study = draft.case.study
+        if study is None:
+            others.append(draft)
+        elif study.uids in merged:
+            merged[study.uids] = _merged(merged[study.uids], draft)
+        else:
+            merged[study.uids] = draft
+    return [*merged.values(), *others]
+
+
+def _merged(one: _Draft, other: _Draft) -> _Draft:
+    first, second = one.case.study, other.case.study
+    assert first is not None
+    assert second is not None
+    identity = one.identity | other.identity
+    series, ignored = (*first.series, *second.series), first.ignored + second.ignored
+    study = Study(first.path, series, ignored, (*first.broken, *second.broken), identity)
+    paths = (*one.case.paths, *other.case.paths)
+    home = _home(paths)
+    return _Draft(_stem(home), CaseInput("", paths, "dicom", study), identity)
+
+
+def _stem(path: Path) -> str:
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    lower = name.lower()
+    suffix = next((one for one in _SUFFIXES if lower.endswith(one) and len(lower) > len(one)), "")
+    return safe_name(name[: len(name) - len(suffix)])
+
+
+def safe_name(text: str) -> str:
+    """Return a text as a folder's name that every system takes: letters, digits, ``. _ -``, at most 80 characters."""
+    name = re.sub(r"[^\w.\-]+", "_", text).strip("._ ")[:_LONGEST_NAME].rstrip("._ ")
+    if _RESERVED.fullmatch(name):
+        name = f"_{name}"
+    return name or "case"
+
+
+def _named(drafts: Sequence[_Draft]) -> tuple[CaseInput, ...]:
+    names = [draft.stem for draft in drafts]
+    count = Counter(name.casefold() for name in names)
+    for n, draft in enumerate(drafts):
+        if count[names[n].casefold()] > 1 or draft.identity.shares(names[n]):
+            names[n] = f"case-{hashlib.sha256(draft.key.encode()).hexdigest()[:8]}"
+    seen: Counter[str] = Counter()
+    cases = []
+    for name, draft in zip(names, drafts, strict=True):
+        seen[name.casefold()] += 1
+        again = seen[name.casefold()]
+        cases.append(replace(draft.case, name=name if again == 1 else f"{name}-{again}"))
+    return tuple(cases)

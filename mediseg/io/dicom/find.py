@@ -1,0 +1,159 @@
+"""Which files are DICOM, by content and never by name: in a folder of any depth, in a zip, or one file.
+
+A member of a zip is named by a path that goes through the archive, ``study.zip/folder/0001.dcm``; Files opens such
+paths as well as plain ones, without writing anything to disk.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+
+from mediseg.errors import InputError, Refusal, UsageError
+
+HEAD_BYTES = 132
+MAX_MEMBERS = 500_000
+MAX_MEMBER_BYTES = 8 << 30
+MAX_TOTAL_BYTES = 200 << 30
+MAX_RATIO = 1100  # deflate itself cannot do better than about 1032 : 1; only asked of large members
+LARGE_MEMBER_BYTES = 1 << 30
+HEADER_BYTES = 1 << 16
+IN_MEMORY_BYTES = 16 << 20
+_RESULTS = {"report.json", "report.html"}
+_GROUPS = {b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"}  # 0002 and 0008, little and big endian
+
+
+def looks_like_dicom(head: bytes) -> bool:
+    """True for a file that begins as DICOM: the magic after the preamble, or a first element of group 2 or 8."""
+    if head[128:132] == b"DICM":
+        return True
+    if len(head) < 8 or head[:2] not in _GROUPS:
+        return False
+    is_little = head[1] == 0
+    element = int.from_bytes(head[2:4], "little" if is_little else "big")
+    length = int.from_bytes(head[4:8], "little" if is_little else "big")
+    has_vr = head[4:6].isalpha() and head[4:6].isupper()
+    return element <= 0x3000 and (has_vr or length < 4096)
+
+
+def is_zip(path: Path) -> bool:
+    """True when the file begins as a zip archive."""
+    with path.open("rb") as stream:
+        return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def archive_of(path: Path) -> Path | None:
+    """Return the zip that a path goes through, or None for a plain path."""
+    if path.exists():
+        return None
+    return next((parent for parent in path.parents if parent.is_file()), None)
+
+
+def _member_path(archive: Path, info: zipfile.ZipInfo) -> Path:
+    parts = [part for part in info.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return archive.joinpath(*parts)
+
+
+@dataclass
+class Files:
+    """Opens plain paths and paths through zips; holds an archive open while it is used. A context manager."""
+
+    _archives: dict[Path, tuple[zipfile.ZipFile, dict[Path, zipfile.ZipInfo]]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for archive, _members in self._archives.values():
+            archive.close()
+        self._archives.clear()
+
+    def members(self, archive: Path) -> dict[Path, zipfile.ZipInfo]:
+        """Return what a zip holds, by path, in its own order. Raises InputError for a broken, locked or absurd one."""
+        return self._opened(archive)[1]
+
+    def open(self, path: Path, *, whole: bool = True) -> BinaryIO:
+        """Open a file for reading; ``whole=False`` unpacks no more of a zip's member than is read.
+
+        Raises InputError when the archive is damaged, OSError as ``Path.open`` does.
+        """
+        archive = archive_of(path)
+        if archive is None:
+            return path.open("rb")
+        opened, members = self._opened(archive)
+        if path not in members:
+            raise FileNotFoundError(path)
+        info = members[path]
+        try:
+            stream = opened.open(info)
+            if not whole or info.file_size > IN_MEMORY_BYTES:
+                return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), HEADER_BYTES))
+            with stream:
+                return io.BytesIO(stream.read())
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise InputError(
+                f"{archive.name} is damaged: a file in it cannot be unpacked; get the zip again"
+            ) from error
+
+    def _opened(self, archive: Path) -> tuple[zipfile.ZipFile, dict[Path, zipfile.ZipInfo]]:
+        if archive not in self._archives:
+            try:
+                opened = zipfile.ZipFile(archive)
+            except (zipfile.BadZipFile, OSError, ValueError) as error:
+                raise InputError(f"{archive.name} is a broken zip; get it again") from error
+            self._archives[archive] = opened, {_member_path(archive, one): one for one in _checked(opened, archive)}
+        return self._archives[archive]
+
+
+def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
+    members = [one for one in opened.infolist() if not one.is_dir()]
+    if any(one.flag_bits & 1 for one in members):
+        raise InputError(f"{archive.name} is locked with a password; unpack it first and give the folder")
+    if (
+        len(members) > MAX_MEMBERS
+        or sum(one.file_size for one in members) > MAX_TOTAL_BYTES
+        or any(one.file_size > MAX_MEMBER_BYTES for one in members)
+        or any(one.file_size > max(LARGE_MEMBER_BYTES, MAX_RATIO * one.compress_size) for one in members)
+    ):
+        raise Refusal(f"{archive.name} would unpack to an absurd size; unpack it yourself and give the folder")
+    return members
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder in a fixed order, but not those of case folders that mediseg has written."""
+    for root, folders, names in os.walk(folder):
+        if set(names) >= _RESULTS and Path(root) != folder:
+            folders.clear()
+            continue
+        folders.sort()
+        for name in sorted(names):
+            path = Path(root, name)
+            if path.is_file():
+                yield path
+
+
+def candidates(path: Path, files: Files) -> Iterator[Path]:
+    """Yield every file at a path: those of the folder, those in the zip, or the file itself.
+
+    Raises UsageError when there is nothing there, InputError for a broken zip.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
+    if path.is_dir():
+        yield from walk(path)
+    elif path.stat().st_size and is_zip(path):
+        yield from files.members(path)
+    else:
+        yield path
+
+
+def head_of(path: Path, files: Files) -> bytes:
+    """Return the first bytes of a file."""
+    with files.open(path) as stream:
+        return stream.read(HEAD_BYTES)

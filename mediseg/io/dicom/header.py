@@ -1,0 +1,290 @@
+"""A DICOM header as plain data: one Image record a slice, classic or one frame of an enhanced multi-frame file."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
+
+import pydicom
+from pydicom import config
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from mediseg.io.identity import Identity
+from mediseg.io.study import Fact, SeriesInfo, Slice
+
+DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
+_GE_COMPONENT = Tag(0x0043, 0x102F)  # GEMS_PARM_01: 0 magnitude, 1 phase, 2 real, 3 imaginary
+_SIEMENS_FRAME_GROUP, _SIEMENS_IMAGE_TYPE = Tag(0x0021, 0x11FE), Tag(0x0021, 0x1175)  # XA: ImageType with NORM in it
+_COMPONENTS = {"M": "M", "MAGNITUDE": "M", "P": "P", "PHASE": "P", "R": "R", "REAL": "R", "I": "I", "IMAGINARY": "I"}
+
+_KEYWORDS = (
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer",
+    "ManufacturerModelName", "SeriesDescription", "PatientName", "PatientID", "OtherPatientIDs",
+    "PatientBirthDate", "BodyPartExamined", "ScanningSequence", "MRAcquisitionType", "SequenceName",
+    "PulseSequenceName", "SliceThickness", "RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime",
+    "EchoNumbers", "MagneticFieldStrength", "SpacingBetweenSlices", "FlipAngle", "PatientPosition",
+    "TriggerTime", "ProtocolName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber",
+    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID",
+    "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime", "Rows", "Columns", "PixelSpacing",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BurnedInAnnotation",
+    "ComplexImageComponent", "DiffusionBValue", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+TAGS = [*map(Tag, _KEYWORDS), Tag(0x0043, 0x0010), _GE_COMPONENT]
+
+# What may tell repetitions of one position apart, strongest first
+REPETITION_KEYS = (
+    "temporal",
+    "acquisition",
+    "b_value",
+    "inversion",
+    "repetition",
+    "flip",
+    "trigger",
+    "time",
+    "content",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One slice as its header describes it; None where the header does not say or cannot be parsed."""
+
+    slice: Slice
+    info: SeriesInfo
+    rows: int
+    columns: int
+    orientation: tuple[float, ...] | None
+    spacing_mm: tuple[float, float] | None  # (between rows, between columns), as PixelSpacing
+    image_type: tuple[str, ...]
+    component: str
+    echo: tuple[float | None, str]  # time in ms, number
+    repetition: tuple[str, ...]  # values of REPETITION_KEYS
+    thickness_mm: float | None
+    frame_of_reference: str | None
+    burned_in: bool
+    colors: int
+    frames: int  # in a file that gives no position for each: then more than one has no place
+    facts: Mapping[str, Fact]
+
+
+@contextmanager
+def tolerant() -> Iterator[None]:
+    """Read what a header says although it breaks a rule; pydicom's warnings would name files and values."""
+    with config.disable_value_validation(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+        yield
+
+
+def read_header(stream: BinaryIO) -> Dataset:
+    """Parse a header up to the pixels, only the attributes that are needed."""
+    return pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
+
+
+def identity_of(dataset: Dataset) -> Identity:
+    """Return the words of the patient's name, ID and birth date, for recognition only."""
+    keywords = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate")
+    return Identity.of(str(dataset.get(keyword) or "") for keyword in keywords)
+
+
+def images_of(dataset: Dataset, file: Path, identity: Identity) -> list[Image]:
+    """Return the images that a header describes: one, or one a frame."""
+    info = _info(dataset, identity)
+    if dataset.get("PerFrameFunctionalGroupsSequence"):
+        return list(_frames(dataset, file, info))
+    return [_image([dataset], dataset, _slice([dataset], dataset, file, 0), info, _facts([dataset], info))]
+
+
+def _frames(dataset: Dataset, file: Path, info: SeriesInfo) -> Iterator[Image]:
+    shared = _groups(dataset.get("SharedFunctionalGroupsSequence"))
+    known: dict[object, Mapping[str, Fact]] = {}
+    for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+        levels = [*_inner(item), *shared, dataset]
+        key = (_echo_ms(levels), *_repetition(levels)[3:6])
+        if key not in known:
+            known[key] = _facts(levels, info)
+        yield _image(levels, dataset, _slice(levels, dataset, file, number), info, known[key])
+
+
+def _groups(sequence: object) -> list[Dataset]:
+    return _inner(sequence[0]) if sequence else []  # type: ignore[index]
+
+
+def _inner(item: Dataset) -> list[Dataset]:
+    """The first item of every functional group of a frame, so that one look-up finds an attribute in any."""
+    return [element.value[0] for element in item if element.VR == "SQ" and element.value]
+
+
+def _info(dataset: Dataset, identity: Identity) -> SeriesInfo:
+    sequence = _text(dataset, "PulseSequenceName") or _text(dataset, "SequenceName")
+    return SeriesInfo(
+        study_uid=_text(dataset, "StudyInstanceUID"),
+        series_uid=_text(dataset, "SeriesInstanceUID"),
+        number=_whole(dataset, "SeriesNumber"),
+        description=identity.safe(_text(dataset, "SeriesDescription") or _text(dataset, "ProtocolName")),
+        modality=_text(dataset, "Modality").upper(),
+        sop_class=_text(dataset, "SOPClassUID"),
+        manufacturer=_text(dataset, "Manufacturer"),
+        sequence=sequence or "\\".join(_texts(dataset, "ScanningSequence")),
+        body_part=_text(dataset, "BodyPartExamined").upper(),
+    )
+
+
+def _slice(levels: list[Dataset], dataset: Dataset, file: Path, frame: int) -> Slice:
+    position = _numbers(levels, "ImagePositionPatient", 3)
+    instance = frame if frame else (_whole(dataset, "InstanceNumber") or 0)
+    where = (position[0], position[1], position[2]) if position else None
+    return Slice(file, _text(dataset, "SOPInstanceUID"), frame, instance, where)
+
+
+def _image(levels: list[Dataset], dataset: Dataset, one: Slice, info: SeriesInfo, facts: Mapping[str, Fact]) -> Image:
+    spacing = _numbers(levels, "PixelSpacing", 2)
+    image_type = _image_type(levels, dataset)
+    return Image(
+        slice=one,
+        info=info,
+        rows=_whole(dataset, "Rows") or 0,
+        columns=_whole(dataset, "Columns") or 0,
+        orientation=_numbers(levels, "ImageOrientationPatient", 6),
+        spacing_mm=(spacing[0], spacing[1]) if spacing else None,
+        image_type=image_type,
+        component=_component(levels, dataset, image_type),
+        echo=(_echo_ms(levels), _first_text(levels, "EchoNumbers")),
+        repetition=_repetition(levels),
+        thickness_mm=_number(levels, "SliceThickness"),
+        frame_of_reference=_text(dataset, "FrameOfReferenceUID") or None,
+        burned_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
+        colors=3
+        if "PALETTE" in _text(dataset, "PhotometricInterpretation")
+        else _whole(dataset, "SamplesPerPixel") or 1,
+        frames=1 if one.frame else _whole(dataset, "NumberOfFrames") or 1,
+        facts=facts,
+    )
+
+
+def _image_type(levels: list[Dataset], dataset: Dataset) -> tuple[str, ...]:
+    """ImageType or FrameType; Siemens XA keeps NORM and DIS2D in a private copy, whose extra words are appended."""
+    kinds = next((found for level in levels if (found := _texts(level, "FrameType"))), _texts(dataset, "ImageType"))
+    for level in levels:
+        if _SIEMENS_IMAGE_TYPE in level:
+            value = level[_SIEMENS_IMAGE_TYPE].value
+            words = [value] if isinstance(value, str) else list(value or ())
+            return (*kinds, *(str(word) for word in words if str(word) not in kinds))
+    return kinds
+
+
+def _component(levels: list[Dataset], dataset: Dataset, image_type: tuple[str, ...]) -> str:
+    if _GE_COMPONENT in dataset:
+        value = dataset[_GE_COMPONENT].value
+        if isinstance(value, int) and 0 <= value <= 3:
+            return "MPRI"[value]
+    stated = _first_text(levels, "ComplexImageComponent").upper()
+    if stated in _COMPONENTS:
+        return _COMPONENTS[stated]
+    # The third and later values: ORIGINAL\PRIMARY\P\ND (Siemens), ORIGINAL\PRIMARY\PHASE MAP\P\FFE (Philips)
+    return next((_COMPONENTS[word] for word in image_type[2:] if word in _COMPONENTS), "M")
+
+
+def _echo_ms(levels: list[Dataset]) -> float | None:
+    time = _number(levels, "EffectiveEchoTime")
+    time = _number(levels, "EchoTime") if time is None else time
+    return None if time is None else round(time, 2)
+
+
+def _repetition(levels: list[Dataset]) -> tuple[str, ...]:
+    return (
+        _first_text(levels, "TemporalPositionIndex") or _first_text(levels, "TemporalPositionIdentifier"),
+        _first_text(levels, "FrameAcquisitionNumber") or _first_text(levels, "AcquisitionNumber"),
+        _first_text(levels, "DiffusionBValue"),
+        _first_text(levels, "InversionTimes") or _first_text(levels, "InversionTime"),
+        _first_text(levels, "RepetitionTime"),
+        _first_text(levels, "FlipAngle"),
+        _first_text(levels, "NominalCardiacTriggerDelayTime") or _first_text(levels, "TriggerTime"),
+        _first_text(levels, "AcquisitionTime"),
+        _first_text(levels, "ContentTime"),
+    )
+
+
+def _facts(levels: list[Dataset], info: SeriesInfo) -> Mapping[str, Fact]:
+    """Sequence facts for the report; none of them identifies a person."""
+    numbers = {
+        "echo_time_ms": _echo_ms(levels),
+        "repetition_time_ms": _number(levels, "RepetitionTime"),
+        "inversion_time_ms": _number(levels, "InversionTimes") or _number(levels, "InversionTime"),
+        "flip_angle_deg": _number(levels, "FlipAngle"),
+        "field_strength_t": _number(levels, "MagneticFieldStrength"),
+        "slice_thickness_mm": _number(levels, "SliceThickness"),
+        "spacing_between_slices_mm": _number(levels, "SpacingBetweenSlices"),
+        "series_number": info.number,
+    }
+    texts = {
+        "patient_position": _first_text(levels, "PatientPosition"),
+        "acquisition": _first_text(levels, "MRAcquisitionType"),
+        "model": _first_text(levels, "ManufacturerModelName"),
+        "series_description": info.description,
+        "body_part": info.body_part,
+    }
+    facts: dict[str, Fact] = {name: value for name, value in numbers.items() if value is not None}
+    facts.update({name: text for name, text in texts.items() if text})
+    return MappingProxyType(facts)
+
+
+# --- one attribute, tolerantly: what a header gets wrong counts as not stated, and the caller says what is lacking ---
+
+
+def _value(dataset: Dataset, keyword: str) -> object:
+    try:
+        return dataset.get(keyword)
+    except (ValueError, TypeError, NotImplementedError, UnicodeDecodeError):  # a value that breaks its own VR
+        return None
+
+
+def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    value = _value(dataset, keyword)
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str | int | float):
+        return (str(value).strip(),)
+    try:
+        return tuple(str(word).strip() for word in value)  # type: ignore[attr-defined]
+    except TypeError:
+        return (str(value).strip(),)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    return "\\".join(_texts(dataset, keyword)).strip(" \0")
+
+
+def _first_text(levels: list[Dataset], keyword: str) -> str:
+    return next((text for level in levels if (text := _text(level, keyword))), "")
+
+
+def _whole(dataset: Dataset, keyword: str) -> int | None:
+    numbers = _numbers([dataset], keyword, 1)
+    return None if numbers is None else int(numbers[0])
+
+
+def _number(levels: list[Dataset], keyword: str) -> float | None:
+    numbers = _numbers(levels, keyword, 1)
+    return None if numbers is None else numbers[0]
+
+
+def _numbers(levels: list[Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
+    """The first ``count`` values of an attribute, or None when it is absent, short, or no finite numbers."""
+    for level in levels:
+        texts = _texts(level, keyword)
+        if not texts:
+            continue
+        try:
+            numbers = tuple(float(text) for text in texts[:count])
+        except ValueError:
+            return None
+        return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+    return None

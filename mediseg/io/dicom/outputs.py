@@ -1,0 +1,72 @@
+"""All DICOM objects of a case: what the runner writes into ``dicom/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from mediseg.errors import Warn
+from mediseg.io.dicom.derived import save
+from mediseg.io.dicom.image import (
+    CORRECTED,
+    MIDSAGITTAL,
+    MIDSAGITTAL_SLICE,
+    film_order,
+    single_dataset,
+    write_derived_series,
+)
+from mediseg.io.dicom.origin import Origin, read_origin
+from mediseg.io.dicom.seg import segmentation_dataset
+from mediseg.io.dicom.sr import measurements_dataset
+from mediseg.io.dicom.uids import DicomOptions
+from mediseg.results import BiasCorrection, Brain, Callosum, Measurements, Midsagittal
+from mediseg.volume import Segmentation, Volume
+
+
+def write_dicom_outputs(
+    values: Mapping[str, object], head: Volume, folder: Path, options: DicomOptions | None = None
+) -> tuple[list[Path], tuple[Warn, ...]]:
+    """Write what a recipe gave as DICOM objects of the head's study; return the files and what was repaired.
+
+    ``values`` are a recipe's by name; those used are ``brain``, ``midsagittal``, ``callosum``, ``measurements`` and,
+    with ``options.corrected``, ``bias``. Files: ``brain_seg.dcm``, ``midsagittal.dcm``, ``callosum_seg.dcm``,
+    ``measurements_sr.dcm``, ``corrected_NNNN.dcm`` (or ``corrected.dcm`` as Enhanced MR). Raises UsageError when the
+    head is not from DICOM, Refusal for another frame of reference, OutputError.
+    """
+    origin = read_origin(head.source, options or DicomOptions())
+    found = {type(value): value for value in values.values()}
+    written: list[Path] = []
+    image: Dataset | None = None
+    segmentation: Dataset | None = None
+    brain, plane, callosum = found.get(Brain), found.get(Midsagittal), found.get(Callosum)
+    measurements, bias = found.get(Measurements), found.get(BiasCorrection)
+    if isinstance(brain, Brain):
+        written.append(save(segmentation_dataset(brain.mask, origin, kind="brain_seg"), folder / "brain_seg.dcm"))
+    if isinstance(plane, Midsagittal):
+        image = midsagittal_dataset(plane, origin)
+        written.append(save(image, folder / "midsagittal.dcm"))
+    if isinstance(callosum, Callosum):
+        segmentation = callosum_dataset(callosum.mask, plane if isinstance(plane, Midsagittal) else None, image, origin)
+        written.append(save(segmentation, folder / "callosum_seg.dcm"))
+    if isinstance(measurements, Measurements):
+        report = measurements_dataset(measurements, origin, segmentation=segmentation, image=image)
+        written.append(save(report, folder / "measurements_sr.dcm"))
+    if isinstance(bias, BiasCorrection) and origin.options.corrected:
+        written += write_derived_series(bias.corrected, folder, origin, CORRECTED)
+    return written, origin.warnings
+
+
+def midsagittal_dataset(plane: Midsagittal, origin: Origin) -> Dataset:
+    """Return the mid-sagittal image as one derived MR object, shown face left."""
+    derivation = MIDSAGITTAL_SLICE if plane.is_source_slice else MIDSAGITTAL
+    return single_dataset(film_order(plane.image), origin, derivation)
+
+
+def callosum_dataset(mask: Segmentation, plane: Midsagittal | None, image: Dataset | None, origin: Origin) -> Dataset:
+    """Return the callosum's SEG: voxel by voxel on the derived image where that shares its grid, else on its own."""
+    if plane is None or image is None or not mask.geometry.same_grid(plane.image.geometry):
+        return segmentation_dataset(mask, origin, kind="callosum_seg")
+    shown = mask.resample(film_order(plane.image))
+    return segmentation_dataset(shown, origin, kind="callosum_seg", image=image)

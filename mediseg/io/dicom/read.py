@@ -1,0 +1,213 @@
+"""A stack into a Volume: pixels decoded, rescaled, put in slice order, a single gap filled."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from mediseg.errors import Code, InputError, Refusal, Warn
+from mediseg.io.dicom.find import Files
+from mediseg.io.dicom.header import tolerant
+from mediseg.io.identity import Identity
+from mediseg.io.study import Slice, Stack
+from mediseg.volume import Source, Volume
+
+Pixels = npt.NDArray[Any]
+# What pydicom and its decoders raise on damaged pixels
+_UNDECODABLE = (
+    ValueError, RuntimeError, AttributeError, NotImplementedError, EOFError, LookupError, TypeError, OverflowError,
+    struct.error, zlib.error,
+)  # fmt: skip
+
+
+def open_dataset(path: Path, files: Files | None = None) -> Dataset:
+    """Return the whole pydicom dataset of a file, which may lie inside a zip (see mediseg.io.dicom.find).
+
+    Raises InputError when the file is gone or cannot be unpacked.
+    """
+    if files is None:
+        with Files() as own:
+            return open_dataset(path, own)
+    try:
+        with tolerant(), files.open(path) as stream:
+            return _with_syntax(pydicom.dcmread(stream, force=True))
+    except OSError as error:
+        raise InputError("a file of the study cannot be read again: it was moved or changed meanwhile") from error
+
+
+def _with_syntax(dataset: Dataset) -> Dataset:
+    """Name the transfer syntax of a file without meta header as it was parsed; such files are never compressed."""
+    meta = getattr(dataset, "file_meta", None)
+    if meta is None or "TransferSyntaxUID" not in meta:
+        is_implicit, is_little = dataset.original_encoding
+        plain = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else plain
+    return dataset
+
+
+def read_stack(stack: Stack, identity: Identity | None = None) -> Volume:
+    """Decode a stack. Array (columns, rows, slices): int16 where the stored values are it, else float32.
+
+    Rescale slope and intercept are applied, frame by frame; nothing else changes the signal. A single missing slice is
+    the mean of its neighbours. Raises Refusal for a stack that is not fit, truncated pixels, or NaN.
+    """
+    if stack.unfit is not None or stack.geometry is None:
+        raise Refusal(f"{stack.name} cannot be read as a volume: {stack.unfit}", stack.warnings)
+    reader = _Reader(stack, identity or Identity())
+    array, warnings = reader.read()
+    return Volume(array, stack.geometry, _source(stack), warnings)
+
+
+def _source(stack: Stack) -> Source:
+    held = [one for one in stack.slices if one is not None]
+    frames = tuple(0 if one is None else one.frame for one in stack.slices) if any(s.frame for s in held) else ()
+    return Source(
+        files=stack.files,
+        kind="dicom",
+        modality=stack.info.modality,
+        study_uid=stack.info.study_uid,
+        series_uid=stack.info.series_uid,
+        sop_class=stack.info.sop_class,
+        sop_uids=tuple(None if one is None else one.sop_uid for one in stack.slices),
+        frames=frames,
+        grid=stack.geometry,
+        manufacturer=stack.info.manufacturer,
+        sequence=stack.info.sequence,
+        facts=stack.facts,
+    )
+
+
+@dataclass
+class _Reader:
+    stack: Stack
+    identity: Identity
+
+    def read(self) -> tuple[Pixels, tuple[Warn, ...]]:
+        assert self.stack.geometry is not None
+        columns, rows, count = self.stack.geometry.shape
+        # Slices lie one after the other in memory, so that each is written in one go
+        pages: Pixels = np.zeros((count, rows, columns), np.int16)
+        wanted: dict[Path, list[tuple[int, Slice, bool]]] = defaultdict(list)
+        for k, one in enumerate(self.stack.slices):
+            if one is not None:
+                wanted[one.file].append((k, one, True))
+        for k, one in self.stack.copies:
+            wanted[one.file].append((k, one, False))
+        copies: list[tuple[int, Pixels]] = []
+        with Files() as files, tolerant():
+            for file, places in wanted.items():
+                for (k, _, is_kept), page in zip(places, self._pages(file, places, files), strict=True):
+                    if not is_kept:
+                        copies.append((k, page))
+                        continue
+                    if pages.dtype == np.int16 and page.dtype != np.int16:
+                        pages = pages.astype(np.float32)
+                    pages[k] = page
+        for k in self.stack.missing:
+            _fill(pages, k)
+        return pages.transpose(2, 1, 0), self._warnings(pages, copies)
+
+    def _warnings(self, pages: Pixels, copies: list[tuple[int, Pixels]]) -> tuple[Warn, ...]:
+        if not copies:
+            return self.stack.warnings
+        index = sorted({k for k, _ in copies})
+        differ = sorted({k for k, page in copies if not np.array_equal(pages[k], page)})
+        text = f"{len(copies)} images dropped at positions that had one already (index {_listed(index)})"
+        text += (
+            f"; at index {_listed(differ)} the pixels differ, the first was kept" if differ else ": identical copies"
+        )
+        warn = Warn(Code.DUPLICATE_POSITION, text, {"index": index, "differing": differ})
+        return tuple(warn if one.code is Code.DUPLICATE_POSITION else one for one in self.stack.warnings)
+
+    def _pages(self, file: Path, places: list[tuple[int, Slice, bool]], files: Files) -> list[Pixels]:
+        """Decode the wanted frames of one file, rescaled, each (rows, columns)."""
+        name = self.identity.safe_path(file)
+        indices = [max(0, one.frame - 1) for _, one, _ in places]
+        try:
+            dataset = open_dataset(file, files)
+            _check_length(dataset, name)
+            frames = [_only(dataset)] if indices == [0] else list(iter_pixels(dataset, indices=indices))
+        except _UNDECODABLE as error:
+            raise Refusal(f"{name}: its pixels cannot be decoded; the file is damaged or incomplete") from error
+        return [self._rescaled(frame, dataset, index, name) for frame, index in zip(frames, indices, strict=True)]
+
+    def _rescaled(self, frame: Pixels, dataset: Dataset, index: int, name: str) -> Pixels:
+        assert self.stack.geometry is not None
+        columns, rows, _ = self.stack.geometry.shape
+        if frame.shape != (rows, columns):
+            raise Refusal(f"{name}: its pixels make {frame.shape}, not {rows} rows by {columns} columns")
+        slope, intercept = _rescale(dataset, index)
+        if slope == 0 or not math.isfinite(slope) or not math.isfinite(intercept):
+            raise Refusal(f"{name}: its rescale slope and intercept ({slope:g}, {intercept:g}) leave no image")
+        if (slope, intercept) == (1.0, 0.0) and frame.dtype.kind in "iub" and _fits_int16(frame):
+            return frame.astype(np.int16)
+        page = frame.astype(np.float32) if (slope, intercept) == (1.0, 0.0) else (frame * slope + intercept)
+        if not np.isfinite(page).all():
+            raise Refusal(f"{name}: the image holds values that are no numbers (NaN or infinity)")
+        return page.astype(np.float32)
+
+
+def _only(dataset: Dataset) -> Pixels:
+    pixels: Pixels = dataset.pixel_array
+    return pixels[0] if pixels.ndim == 3 else pixels
+
+
+def _listed(index: list[int]) -> str:
+    return ", ".join(map(str, index[:10])) + (", ..." if len(index) > 10 else "")
+
+
+def _fits_int16(frame: Pixels) -> bool:
+    limits = np.iinfo(np.int16)
+    return frame.dtype.itemsize == 1 or bool(frame.min() >= limits.min and frame.max() <= limits.max)
+
+
+def _fill(pages: Pixels, k: int) -> None:
+    middle = (pages[k - 1].astype(np.float32) + pages[k + 1].astype(np.float32)) / 2
+    pages[k] = np.rint(middle) if pages.dtype == np.int16 else middle
+
+
+def _check_length(dataset: Dataset, name: str) -> None:
+    """Refuse pixels that end early; what pydicom would make of them depends on its version."""
+    keyword = next((word for word in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if word in dataset), None)
+    if keyword is None:
+        raise Refusal(f"{name}: the file holds no complete pixel data; copy it again")
+    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_compressed and syntax.is_encapsulated:
+        return
+    count = int(dataset.get("NumberOfFrames") or 1) * int(dataset.Rows) * int(dataset.Columns)
+    needed = math.ceil(count * int(dataset.get("SamplesPerPixel") or 1) * int(dataset.get("BitsAllocated") or 8) / 8)
+    held = len(dataset[keyword].value or b"")
+    if held < needed:
+        raise Refusal(f"{name}: truncated, {held} of {needed} bytes of pixels; copy the file again")
+
+
+def _rescale(dataset: Dataset, index: int) -> tuple[float, float]:
+    """RescaleSlope and RescaleIntercept of a frame: its own, else the shared ones, else the file's, else 1 and 0."""
+    groups = []
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
+    if per_frame and index < len(per_frame):
+        groups.append(per_frame[index])
+    groups += list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
+    for group in groups:
+        item = group.get("PixelValueTransformationSequence")
+        if item:
+            return _pair(item[0])
+    return _pair(dataset)
+
+
+def _pair(item: Dataset) -> tuple[float, float]:
+    slope, intercept = item.get("RescaleSlope"), item.get("RescaleIntercept")
+    return (1.0 if slope in (None, "") else float(slope), 0.0 if intercept in (None, "") else float(intercept))

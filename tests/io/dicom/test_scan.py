@@ -1,0 +1,233 @@
+"""Finding DICOM by content, in folders, zips and DICOMDIRs; everything else is one clear line."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread, dcmwrite
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from mediseg.errors import InputError, Refusal, UsageError
+from mediseg.io import load, open_study
+from mediseg.io.dicom import find
+from mediseg.io.dicom.find import Files, looks_like_dicom
+from mediseg.io.dicom.read import read_stack
+from tests.io.dicom_factory import CT, PHOTO, SECONDARY_CAPTURE, ramp, sagittal, write_series
+
+SHAPE = (6, 5, 9)
+
+
+def zipped(folder: Path, target: Path, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return target
+
+
+def test_content_counts_not_names(tmp_path):
+    for n, path in enumerate(write_series(tmp_path / "a", ramp(SHAPE), sagittal(SHAPE))):
+        deep = tmp_path / "b" / str(n % 3) / ["notes.txt", "x.jpg", "README"][n // 3]
+        deep.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(deep)
+    (tmp_path / "b" / "fake.dcm").write_text("this is not DICOM, whatever it is called" * 9)
+    (tmp_path / "empty.dcm").touch()
+    study = open_study(tmp_path)
+    assert [len(stack.slices) for stack in study.stacks] == [9]
+    assert study.ignored == 2
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_zip_reads_as_its_folder_and_is_not_unpacked(tmp_path, method):
+    write_series(tmp_path / "a" / "deep", ramp(SHAPE), sagittal(SHAPE))
+    (tmp_path / "a" / "notes.txt").write_text("hello")
+    archive = zipped(tmp_path / "a", tmp_path / "study.zip", method)
+    before = sorted(tmp_path.rglob("*"))
+    study = open_study(archive)
+    volume, plain = load(archive), load(tmp_path / "a")
+    assert study.ignored == 1
+    assert volume.geometry == plain.geometry
+    assert volume.source.sop_uids == plain.source.sop_uids
+    assert (volume.array == plain.array).all()
+    assert volume.source.files[0].is_relative_to(archive)
+    with Files() as files, files.open(volume.source.files[0]) as stream:
+        assert dcmread(stream).SOPInstanceUID == volume.source.sop_uids[0]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_without_preamble_is_found(tmp_path):
+    for path in write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE)):
+        dataset = dcmread(path)
+        bare = Dataset()
+        bare.update({element.tag: element for element in dataset})
+        dcmwrite(path, bare, implicit_vr=True, little_endian=True)
+        assert path.read_bytes()[128:132] != b"DICM"
+    assert (load(tmp_path).array == ramp(SHAPE)).all()
+
+
+def test_a_dicomdir_stands_for_its_folder(tmp_path):
+    write_series(tmp_path / "A" / "B", ramp(SHAPE), sagittal(SHAPE))
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = MediaStorageDirectoryStorage, ExplicitVRLittleEndian
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    index = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    index.FileSetID = "DISC"
+    index.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    for path in (tmp_path, tmp_path / "DICOMDIR"):
+        assert [len(stack.slices) for stack in open_study(path).stacks] == [9]
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 300
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 300
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.txt", b"just words\n" * 30, "no image that mediseg reads"),
+        ("a.dcm", b"", "is empty"),
+        ("a.png", PNG, "no image that mediseg reads"),
+        ("a.jpg", JPEG, "no image that mediseg reads"),
+        ("a.zip", b"PK\x03\x04" + b"\0" * 200, "broken zip"),
+        ("a.dcm", b"\0" * 128 + b"DICM" + b"\xff" * 50, "header cannot be read"),
+        ("a.nii.gz", b"\x1f\x8b" + b"\0" * 20, "no image that mediseg reads"),
+    ],
+)
+def test_what_cannot_be_read_is_one_clear_line(tmp_path, name, content, why):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=why) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_folders_without_images(tmp_path):
+    with pytest.raises(InputError, match="holds no file at all"):
+        open_study(tmp_path)
+    (tmp_path / "a.txt").write_text("words")
+    with pytest.raises(InputError, match="only 1 files that are not DICOM"):
+        open_study(tmp_path)
+    with pytest.raises(InputError, match="holds no DICOM file"):
+        open_study(zipped(tmp_path, tmp_path / "none.zip"))
+
+
+def test_a_path_that_does_not_exist_is_the_users_error(tmp_path):
+    for read in (open_study, load):
+        with pytest.raises(UsageError, match="does not exist"):
+            read(tmp_path / "gone")
+
+
+def test_a_locked_zip_is_said(tmp_path):
+    write_series(tmp_path / "a", ramp(SHAPE), sagittal(SHAPE))
+    archive = zipped(tmp_path / "a", tmp_path / "locked.zip", zipfile.ZIP_STORED)
+    data = bytearray(archive.read_bytes())
+    for magic, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        at = data.find(magic)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(magic, at + 1)
+    archive.write_bytes(data)
+    with pytest.raises(InputError, match="locked with a password"):
+        open_study(archive)
+
+
+def test_a_zip_that_would_unpack_to_an_absurd_size_is_refused(tmp_path, monkeypatch):
+    write_series(tmp_path / "a", ramp(SHAPE), sagittal(SHAPE))
+    archive = zipped(tmp_path / "a", tmp_path / "big.zip")
+    monkeypatch.setattr(find, "MAX_TOTAL_BYTES", 1000)
+    with pytest.raises(Refusal, match="absurd size"):
+        open_study(archive)
+
+
+def test_a_damaged_member_is_a_missing_slice_not_a_crash(tmp_path):
+    paths = write_series(tmp_path / "a", ramp((6, 5, 60)), sagittal((6, 5, 60)))
+    archive = zipped(tmp_path / "a", tmp_path / "study.zip")
+    with zipfile.ZipFile(archive) as opened:
+        info = opened.getinfo(paths[30].name)
+    data = bytearray(archive.read_bytes())
+    start = info.header_offset + 30 + len(info.filename)
+    data[start : start + 40] = b"\xff" * 40
+    archive.write_bytes(data)
+    study = open_study(archive)
+    assert study.broken == (paths[30].name,)
+    assert "begin as DICOM but are damaged" in load(archive).warnings[-1].message
+    assert study.stacks[0].missing == (30,)
+
+
+def test_members_cannot_lead_out_of_the_zip(tmp_path):
+    path = write_series(tmp_path / "a", ramp((6, 5, 1)), sagittal((6, 5, 1)))[0]
+    archive = tmp_path / "sly.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("../../etc/passwd", path.read_bytes())
+    assert all(file.is_relative_to(archive) for file in open_study(archive).files)
+    assert (load(archive).array == ramp((6, 5, 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "modality", "why"),
+    [
+        (SECONDARY_CAPTURE, "OT", "secondary capture"),
+        (PHOTO, "XC", "a photo"),
+        ("1.2.840.10008.5.1.4.1.1.88.11", "SR", "a report"),
+        ("1.2.840.10008.5.1.4.1.1.11.1", "PR", "a presentation state"),
+        (CT, "CT", "CT; this recipe needs MR"),
+    ],
+)
+def test_other_objects_are_listed_and_refused(tmp_path, sop_class, modality, why):
+    write_series(tmp_path, ramp((6, 5, 3)), sagittal((6, 5, 3)), sop_class=sop_class, modality=modality)
+    assert len(open_study(tmp_path).series) == 1
+    with pytest.raises(Refusal, match=why):
+        load(tmp_path)
+
+
+def test_ct_can_be_read_when_asked_for(tmp_path):
+    write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE), sop_class=CT, modality="CT")
+    assert (read_stack(open_study(tmp_path).stacks[0]).array == ramp(SHAPE)).all()
+
+
+def test_one_file_of_a_series_is_one_slice(tmp_path):
+    paths = write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE))
+    assert (load(paths[4]).array[:, :, 0] == ramp(SHAPE)[:, :, 4]).all()
+
+
+def test_series_that_share_a_uid_are_told_apart_by_number(tmp_path):
+    for number in (1, 2):
+        write_series(tmp_path / str(number), ramp(SHAPE), sagittal(SHAPE), number=number)
+    assert [series.info.number for series in open_study(tmp_path).series] == [1, 2]
+
+
+def test_descriptions_that_repeat_the_name_are_not_kept(tmp_path):
+    write_series(tmp_path, ramp((6, 5, 1)), sagittal((6, 5, 1)), name="Mustermann^Erika", description="T1 ERIKA")
+    study = open_study(tmp_path)
+    assert study.series[0].info.description == ""
+    text = repr(study) + str(vars(study.stacks[0]))
+    assert "erika" not in text.casefold()
+    assert "muster" not in text.casefold()
+
+
+def test_a_read_only_folder_is_enough(tmp_path):
+    write_series(tmp_path / "a", ramp((6, 5, 2)), sagittal((6, 5, 2)))
+    os.chmod(tmp_path / "a", 0o555)  # noqa: PTH101
+    assert load(tmp_path / "a").array.shape == (6, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\0" * 128 + b"DICM", True),
+        (b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100", True),
+        (b"\x08\x00\x00\x00\x04\x00\x00\x00\x10\x00\x00\x00", True),
+        (b"\x00\x08\x00\x05CS\x00\x0a", True),
+        (b"\x08\x00\x05\x00\xff\xff\xff\xff", False),
+        (b"\x08\x00", False),
+        (b"", False),
+        (io.BytesIO(PNG).read(132), False),
+    ],
+)
+def test_what_begins_as_dicom(head, expected):
+    assert looks_like_dicom(head) is expected

@@ -1,0 +1,172 @@
+"""Cases and their names."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mediseg.errors import InputError, UsageError
+from mediseg.io.cases import find_cases, safe_name
+from tests.io.dicom_factory import ramp, sagittal, write_series
+
+SHAPE = (6, 5, 4)
+
+
+def study(folder: Path, uid: str = "1.7.1", **shared) -> Path:
+    write_series(folder, ramp(SHAPE), sagittal(SHAPE), study=uid, series=f"{uid}.5", **shared)
+    return folder
+
+
+def nifti(path: Path, value: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.full((3, 3, 3), value, np.int16), np.eye(4)), path)
+    return path
+
+
+def names(*inputs: Path, wanted: str = "head") -> list[str]:
+    return [case.name for case in find_cases(inputs, wanted)]
+
+
+def test_a_study_in_series_folders_is_one_case(tmp_path):
+    write_series(tmp_path / "head" / "s1", ramp(SHAPE), sagittal(SHAPE), study="1.7", series="1.7.1", number=1)
+    write_series(tmp_path / "head" / "s2", ramp(SHAPE), sagittal(SHAPE), study="1.7", series="1.7.2", number=2)
+    (case,) = find_cases([tmp_path / "head"])
+    assert (case.name, case.kind, len(case.study.series)) == ("head", "dicom", 2)
+
+
+def test_a_folder_of_studies_zips_and_files_is_a_batch(tmp_path):
+    study(tmp_path / "in" / "sub-01" / "anat", "1.7.1")
+    study(tmp_path / "in" / "sub-02" / "anat", "1.7.2")
+    nifti(tmp_path / "in" / "sub-03.nii.gz")
+    study(tmp_path / "x", "1.7.4")
+    with zipfile.ZipFile(tmp_path / "in" / "sub-04.zip", "w") as archive:
+        for path in (tmp_path / "x").iterdir():
+            archive.write(path, path.name)
+    (tmp_path / "in" / "sub-05.zip").write_bytes(b"PK\x03\x04 broken")
+    (tmp_path / "in" / "notes.txt").write_text("words")
+    cases = find_cases([tmp_path / "in"])
+    assert [case.name for case in cases] == ["sub-01", "sub-02", "sub-03", "sub-04", "sub-05"]
+    assert [case.kind for case in cases] == ["dicom", "dicom", "nifti", "dicom", ""]
+    assert isinstance(cases[4].error, InputError)
+    with pytest.raises(InputError, match="broken zip"):
+        cases[4].read()
+
+
+def test_copies_of_one_study_in_two_folders_are_two_cases(tmp_path):
+    study(tmp_path / "in" / "first")
+    shutil.copytree(tmp_path / "in" / "first", tmp_path / "in" / "second")
+    cases = find_cases([tmp_path / "in"])
+    assert [case.name for case in cases] == ["first", "second"]
+    assert [len(case.study.stacks) for case in cases] == [1, 1]
+    assert cases[0].read().warnings == ()
+
+
+@pytest.mark.parametrize("folder", ["Mustermann_T1", "t1-erika", "MUSTERMANNERIKA", "scan_ZX81-77421", "19470612"])
+def test_a_name_that_shares_a_token_with_the_patient_is_not_used(tmp_path, folder):
+    (name,) = names(study(tmp_path / folder, name="Mustermann^Erika"))
+    assert name.startswith("case-")
+    assert len(name) == 13
+    assert names(study(tmp_path / "elsewhere" / folder, name="Mustermann^Erika")) == [name]
+
+
+def test_a_short_token_is_no_reason(tmp_path):
+    assert names(study(tmp_path / "lee_T1", name="Lee^Bo")) == ["lee_T1"]
+
+
+def test_names_in_other_scripts_count_from_two_characters(tmp_path):
+    (name,) = names(study(tmp_path / "山田_head", name="Yamada^Tarou=山田^太郎"))
+    assert name.startswith("case-")
+
+
+def test_names_that_are_not_unique_become_hashes(tmp_path):
+    inputs = [study(tmp_path / "a" / "head", "1.7.1"), study(tmp_path / "b" / "Head", "1.7.2")]
+    first, second = names(*inputs)
+    assert first.startswith("case-")
+    assert second.startswith("case-")
+    assert first != second
+
+
+def test_the_same_study_twice_still_has_two_names(tmp_path):
+    inputs = [study(tmp_path / "a" / "head"), study(tmp_path / "b" / "head")]
+    first, second = names(*inputs)
+    assert second == f"{first}-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sub-01", "sub-01"), ("a b/c", "a_b_c"), ("con", "_con"), ("LPT1.x", "_LPT1.x"), ("..", "case"), ("", "case"),
+        ("trailing. ", "trailing"), ("é1", "é1"), ("x" * 200, "x" * 80), ("a:b*c?", "a_b_c"),
+    ],
+)  # fmt: skip
+def test_names_are_safe_on_every_system(text, expected):
+    assert safe_name(text) == expected
+
+
+def test_suffixes_are_no_part_of_a_name(tmp_path):
+    assert names(nifti(tmp_path / "head.one.nii.gz")) == ["head.one"]
+
+
+def test_stations_given_together_are_one_case(tmp_path):
+    paths = [nifti(tmp_path / f"{n}.nii", n) for n in "123"]
+    (case,) = find_cases(paths, "stations")
+    assert [int(volume.array[0, 0, 0]) for volume in case.read("stations")] == [1, 2, 3]
+    assert len(find_cases(paths)) == 3
+
+
+def test_the_digest_follows_the_content_and_nothing_else(tmp_path):
+    study(tmp_path / "a")
+    one = find_cases([tmp_path / "a"])[0].digest
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for path in sorted((tmp_path / "b").iterdir()):
+        path.rename(path.with_name("z" + path.name))
+    assert find_cases([tmp_path / "b"])[0].digest == one
+    path = next((tmp_path / "b").iterdir())
+    path.write_bytes(path.read_bytes()[:-2] + b"\1\1")
+    assert find_cases([tmp_path / "b"])[0].digest != one
+
+
+def test_inputs_that_cannot_be_read_are_cases_with_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "words.txt").write_text("words")
+    cases = find_cases([tmp_path / "empty", tmp_path / "words.txt"])
+    assert [case.name for case in cases] == ["empty", "words.txt"]
+    assert all(isinstance(case.error, InputError) for case in cases)
+    assert len({case.digest for case in cases}) == 2
+
+
+def test_a_volume_file_that_is_not_one_is_told(tmp_path):
+    nifti(tmp_path / "good.nii.gz")
+    (tmp_path / "bad.nii.gz").touch()
+    cases = find_cases([tmp_path])
+    assert [(case.name, case.error is None) for case in cases] == [("bad", False), ("good", True)]
+
+
+def test_no_input_and_no_such_path_are_the_users_error(tmp_path):
+    with pytest.raises(UsageError, match="no input given"):
+        find_cases([])
+    with pytest.raises(UsageError, match="does not exist"):
+        find_cases([tmp_path / "gone"])
+
+
+def test_the_parts_of_one_study_are_one_case_of_stations(tmp_path):
+    for n in "123":
+        write_series(
+            tmp_path / "spine" / n, ramp(SHAPE), sagittal(SHAPE), study="1.7", series=f"1.7.{n}", number=int(n)
+        )
+    inputs = sorted((tmp_path / "spine").iterdir())
+    (case,) = find_cases(inputs, "stations")
+    assert (case.name, len(case.study.series)) == ("spine", 3)
+
+
+def test_results_of_an_earlier_run_are_no_input(tmp_path):
+    study(tmp_path / "head")
+    nifti(tmp_path / "head" / "out" / "head" / "brain_mask.nii.gz")
+    for name in ("report.json", "report.html"):
+        (tmp_path / "head" / "out" / "head" / name).touch()
+    assert names(tmp_path / "head") == ["head"]
