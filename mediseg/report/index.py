@@ -47,7 +47,9 @@ def _suspicion(record: CaseRecord) -> tuple[int, float, int, str]:
 
 
 def report_link(record: CaseRecord) -> str:
-    """Return the relative link to a case's page."""
+    """Return the relative link to a case's page; empty where none was written (nothing could be read, a full disk)."""
+    if not any(output.path == "report.html" for output in record.outputs):
+        return ""
     return f"{quote(record.case, safe='')}/report.html"
 
 

@@ -254,7 +254,10 @@ def case(values=None, *, status="done", reason="", name="child10", warnings=WARN
         roi=rec.roi_record(located, values.get("callosum")) if located else None,
         quality=replace_score(rec.quality_record([], warnings), score),
         warnings=[rec.warning_record(w) for w in warnings],
-        outputs=[rec.OutputRecord(path="brain_mask.nii.gz", kind="segmentation", sha256="ef" * 32)],
+        outputs=[
+            rec.OutputRecord(path="brain_mask.nii.gz", kind="segmentation", sha256="ef" * 32),
+            rec.OutputRecord(path="report.html", kind="html", sha256="ab" * 32),
+        ],
     )  # fmt: skip
 
 

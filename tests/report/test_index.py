@@ -44,6 +44,13 @@ def test_each_case_is_linked_to_its_page():
     assert [attrs["href"] for attrs in page.all("a")] == ["a%20b/report.html", "%C3%A4%2F%3F%23/report.html"]
 
 
+def test_a_case_without_a_page_is_no_link():
+    unreadable = plain("broken", status="failed").model_copy(update={"outputs": ()})
+    text = render_index([unreadable])
+    assert Page(text).all("a") == []
+    assert ">broken</th>" in text
+
+
 def test_index_fetches_nothing_and_escapes():
     text = render_index([plain(HOSTILE, reason=HOSTILE, warnings=(Warn(Code.GAP, HOSTILE),))])
     page = Page(text)
