@@ -82,7 +82,10 @@ def test_an_unknown_recipe_is_suggested():
         ("steps: [correct_bia]", 'no step "correct_bia" .did you mean "correct_bias"'),
         ("input: haed\nsteps: [correct_bias]", 'input "haed" is unknown .did you mean "head"'),
         ("steps: [find_midsagittal, localize_roi]", 'localize_roi needs "callosum", which no earlier step gives'),
-        ("steps: [correct_bias, {extract_brain: {head: bias.correct}}]", '"bias" has no "correct" .did you mean "corrected"'),
+        (
+            "steps: [correct_bias, {extract_brain: {head: bias.correct}}]",
+            '"bias" has no "correct" .did you mean "corrected"',
+        ),
         ("steps: [{correct_bias: {spline: 3}}]", 'no value or setting "spline"'),
         ("steps: [correct_bias]\noutputs: [corected.nii.gz]", 'output "corected.nii.gz" is unknown .did you mean'),
         ("steps: [{correct_bias: 3}]", "must be pairs in braces"),
@@ -103,7 +106,7 @@ def test_a_users_own_recipe_file_runs_under_its_own_settings(tmp_path):
 
 
 def test_a_missing_recipe_file_is_told():
-    with pytest.raises(UsageError, match="nothere.yaml does not exist"):
+    with pytest.raises(UsageError, match=r"nothere\.yaml does not exist"):
         load_recipe("nothere.yaml")
 
 
@@ -117,7 +120,7 @@ def test_an_roi_file_becomes_an_roi(tmp_path):
 
 def test_set_texts_are_split_at_the_first_equals_sign():
     assert parse_settings(["a.b=c=d", " x.y = 1 "]) == {"a.b": "c=d", "x.y": "1"}
-    with pytest.raises(UsageError, match="takes step.param=value"):
+    with pytest.raises(UsageError, match=r"takes step\.param=value"):
         parse_settings(["a.b"])
 
 

@@ -137,8 +137,6 @@ def test_several_cases_belong_on_the_command_line(tmp_path):
 
 def test_a_recipes_outputs_drop_files(head, tmp_path):
     recipe = tmp_path / "mine.yaml"
-    recipe.write_text(
-        "steps: [{correct_bias: {levels: 1, iterations: 2}}]\noutputs: [corrected.nii.gz]"
-    )
+    recipe.write_text("steps: [{correct_bias: {levels: 1, iterations: 2}}]\noutputs: [corrected.nii.gz]")
     case = mediseg.run(str(recipe), head, tmp_path / "out")
     assert {p.name for p in case.folder.iterdir()} == {"corrected.nii.gz", "report.html", "report.json"}

@@ -214,7 +214,7 @@ def _folder(path: Path) -> list[_Draft]:
 
 def _loose(path: Path) -> list[_Draft]:
     """A zip or a volume file of a folder; anything else is no case."""
-    from mediseg.io.formats import SUFFIXES, format_of
+    from mediseg.io.formats import format_of, suffixes
 
     if _is_zip(path):
         try:
@@ -224,7 +224,7 @@ def _loose(path: Path) -> list[_Draft]:
     name = format_of(path)
     if name is not None:
         return [_Draft(_stem(path), CaseInput("", (path,), name))]
-    if path.name.lower().endswith(SUFFIXES):
+    if path.name.lower().endswith(suffixes()):
         return [_unreadable(path, InputError(f"{path.name} is damaged or not what its name says; copy it again"))]
     return []
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,11 +13,16 @@ from typing import Protocol, cast
 from mediseg.errors import UsageError, did_you_mean
 from mediseg.volume import Volume
 
-MODULES: Mapping[str, str] = {
-    "nifti": "mediseg.io.nifti",
-    "itk": "mediseg.io.itk",
+#: name -> (module, the endings by which a folder's files are told apart)
+FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "nifti": ("mediseg.io.nifti", (".nii", ".nii.gz", ".mgh", ".mgz")),
+    "itk": ("mediseg.io.itk", (".nrrd", ".nhdr", ".mha", ".mhd")),
 }
-SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz", ".nrrd", ".nhdr", ".mha", ".mhd")  # for telling a folder's files apart
+
+
+def suffixes() -> tuple[str, ...]:
+    """Return the endings of all formats' files."""
+    return tuple(suffix for _, endings in FORMATS.values() for suffix in endings)
 
 
 class Format(Protocol):
@@ -31,13 +35,13 @@ class Format(Protocol):
 
 def get(name: str) -> Format:
     """Return the format of a name. Raises UsageError that lists the known ones."""
-    if name not in MODULES:
-        raise UsageError(f'no format "{name}"{did_you_mean(name, MODULES)}')
-    return cast(Format, import_module(MODULES[name]))
+    if name not in FORMATS:
+        raise UsageError(f'no format "{name}"{did_you_mean(name, FORMATS)}')
+    return cast(Format, import_module(FORMATS[name][0]))
 
 
 def format_of(path: Path) -> str | None:
     """Return the name of the first format that can read a file, or None."""
     if not path.is_file():
         return None
-    return next((name for name in MODULES if get(name).can_read(path)), None)
+    return next((name for name in FORMATS if get(name).can_read(path)), None)

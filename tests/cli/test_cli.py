@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -20,7 +19,8 @@ def head(tmp_path):
 
 
 def _mediseg(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "mediseg", *arguments], capture_output=True, text=True, **more)
+    command = [sys.executable, "-m", "mediseg", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
 def test_help_of_every_command_shows_an_example(capsys):
@@ -102,6 +102,8 @@ def test_an_output_folder_below_a_file_is_exit_5(head, tmp_path, capsys):
 
 
 def _small_files_only():
+    import resource
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
 
@@ -164,7 +166,7 @@ def test_as_a_process_it_ends_with_the_same_status(tmp_path):
 
 
 def test_nothing_is_written_outside_the_output_folder(head, tmp_path):
-    before = {p for p in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     home = tmp_path / "home"
     home.mkdir()
     environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}

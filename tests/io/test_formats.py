@@ -193,6 +193,6 @@ def test_a_new_format_is_one_line(tmp_path, monkeypatch):
         "def read(path): return Volume.from_affine(np.zeros((2, 2, 2)), np.eye(4))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(formats, "MODULES", {**formats.MODULES, "toy": "toyformat"})
+    monkeypatch.setitem(formats.FORMATS, "toy", ("toyformat", (".toy",)))
     (tmp_path / "x").write_bytes(b"TOY...")
     assert load(tmp_path / "x").array.shape == (2, 2, 2)

@@ -155,7 +155,7 @@ def test_a_missing_slice_has_no_frame_and_no_reference(tmp_path: Path) -> None:
 @needs_dcmtk
 def test_frames_of_a_multiframe_source_are_named(tmp_path: Path) -> None:
     geometry = _grid(_turned(SAGITTAL, 10))
-    write_enhanced(tmp_path / "in.dcm", ramp(SHAPE), geometry)
+    write_enhanced(tmp_path / "in.dcm", ramp(SHAPE), geometry, order=[4, 0, 8, 2, 6, 1, 7, 3, 5])
     head = load(tmp_path / "in.dcm")
     mask = lopsided(head.geometry)
     path = write_segmentation(mask, tmp_path / "brain.dcm", read_origin(head.source, DicomOptions()))

@@ -46,7 +46,7 @@ def test_outline_of_a_soft_disc_has_its_area_and_perimeter():
 
 
 def test_outline_of_a_map_below_the_level_says_so():
-    with pytest.raises(ValueError, match="never reaches 0.5"):
+    with pytest.raises(ValueError, match=r"never reaches 0\.5"):
         outline(np.full((3, 3), 0.2), 0.5)
 
 

@@ -81,16 +81,14 @@ def test_the_roi_lies_in_patient_space():
 
 def test_estimates_do_not_depend_on_how_the_slice_is_stored():
     callosum = callosum_of(arch(), 0.5)
-    turned = type(callosum)(
-        callosum.mask, callosum.probability.reorient("SAL"), plausibility=1.0, certainty=1.0
-    )
+    turned = type(callosum)(callosum.mask, callosum.probability.reorient("SAL"), plausibility=1.0, certainty=1.0)
     a, b = localize_roi(callosum), localize_roi(turned)
     assert a.roi.center_lps_mm == pytest.approx(b.roi.center_lps_mm)
     assert a.roi.axes_lps == pytest.approx(b.roi.axes_lps)
 
 
 def test_an_implausible_shape_is_refused():
-    with pytest.raises(Refusal, match="not trustworthy: confidence 0.00"):
+    with pytest.raises(Refusal, match=r"not trustworthy: confidence 0\.00"):
         localize_roi(callosum_of(arch(), 0.5, plausibility=0.0))
 
 
@@ -101,9 +99,7 @@ def test_low_confidence_is_told_before_it_is_refused():
 
 def test_a_callosum_at_the_edge_is_trusted_less():
     callosum = callosum_of(arch(), 0.5)
-    edge = type(callosum)(
-        callosum.mask, callosum.probability, warnings=(Warn(Code.MASK_TOUCHES_EDGE, "at the edge"),)
-    )
+    edge = type(callosum)(callosum.mask, callosum.probability, warnings=(Warn(Code.MASK_TOUCHES_EDGE, "at the edge"),))
     assert localize_roi(edge).confidence < localize_roi(callosum).confidence
 
 

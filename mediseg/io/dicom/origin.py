@@ -27,7 +27,7 @@ from mediseg.io.dicom.repair import (
 from mediseg.io.dicom.uids import DicomOptions, derived_uid, uid_maker
 from mediseg.volume import Source
 
-_POSITION_TOLERANCE = 0.1  # of the slice spacing: nearer than that, the image's own position is written
+_POSITION_TOLERANCE = 0.1  # of the slice spacing: an image nearer than that is the one of a slice of the grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _complete(common: Dataset, acquisition: Dataset, series_uid: str, header: Da
 def _references(
     source: Source, grid: Geometry, headers: dict[str, Dataset]
 ) -> tuple[tuple[Reference | None, ...], bool]:
-    """Return each slice's image, with the position to write, and whether the images lie where the grid says."""
+    """Return each slice's image, with its place on the grid, and whether the images lie there by their own headers."""
     count = grid.shape[2]
     uids = source.sop_uids if len(source.sop_uids) == count else source.sop_uids[:1] * count
     expected = grid.lps_from_ijk(np.stack([np.zeros(count), np.zeros(count), np.arange(count)], axis=1))
@@ -182,8 +182,9 @@ def _references(
         if uid is None:
             references.append(None)
             continue
-        own = stated[k]
-        x, y, z = (float(v) for v in (own if is_stack and own is not None else expected[k]))
+        # the grid's own place, which unevenly rounded positions differ from by a few hundredths of a millimetre: results
+        # were made on the grid, and readers of 3-D objects want equal steps
+        x, y, z = (float(v) for v in expected[k])
         sop_class = "".join(text_values(headers[uid], "SOPClassUID")) or str(source.sop_class)
         references.append(Reference(sop_class, uid, _frame(source, k), (x, y, z)))
     return tuple(references), is_stack

@@ -1,0 +1,48 @@
+"""Where real scans are, and what was skipped: a skip needs a reason from the list, or the run fails in CI."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+_ALLOWED_SKIPS = re.compile(r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|could not import 'torch'|needs POSIX")
+_unexplained: list[str] = []
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real scans; the test skips where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real scans at {SHARED} (MEDISEG_TEST_DATA)")
+    return SHARED
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _note(str(report.longrepr), report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _note(str(report.longrepr), report.nodeid)
+
+
+def _note(reason: str, where: str) -> None:
+    if not _ALLOWED_SKIPS.search(reason):
+        _unexplained.append(f"{where}: {reason}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _unexplained and os.environ.get("CI") and exitstatus == 0:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    for line in _unexplained:
+        terminalreporter.write_line(f"skipped without a reason on the list: {line}", red=True)
