@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mediseg.casefile import version
 from mediseg.errors import Cancelled, Exit, MedisegError, OutputError
 from mediseg.recipe import Recipe
 from mediseg.runner import CancelCheck, Case, Progress, ProgressCallback, RunOptions, run_case
@@ -106,15 +107,9 @@ def _without_folder(recipe: Recipe, item: CaseInput, out: Path, error: MedisegEr
         reason=str(error),
         case=item.name,
         recipe=RecipeRecord(name=recipe.name, sha256=recipe.sha256),
-        mediseg=_version(),
+        mediseg=version(),
     )
     return Case(item.name, "failed", str(error), out / item.name, record, exit_code=error.exit_code)
-
-
-def _version() -> str:
-    import mediseg
-
-    return mediseg.__version__
 
 
 def _in_this_process(
@@ -196,7 +191,7 @@ def _write_index(recipe: Recipe, cases: Sequence[Case], out: Path) -> None:
     counts = {status: sum(r.status == status for r in records) for status in ("done", "refused", "failed")}
     summary = {
         "schema_version": "1.0",
-        "mediseg": _version(),
+        "mediseg": version(),
         "recipe": {"name": recipe.name, "sha256": recipe.sha256, "parameters": recipe.parameters()},
         "counts": counts,
         "cases": [{"case": r.case, "status": r.status, "reason": r.reason} for r in records],

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mediseg.casefile import Job, case_record, earlier_record, model_record
+from mediseg.casefile import RunOptions as RunOptions
 from mediseg.errors import Cancelled, Exit, InputError, MedisegError, OutputError, Refusal, UsageError, Warn
+from mediseg.meter import Meter, measured
 from mediseg.numerics.compute import COMPUTE, Compute
-from mediseg.outputs import NAMES, Written, all_measurements, lookup, write_values
+from mediseg.outputs import NAMES, Written, lookup, write_values
 from mediseg.recipe import INPUTS, Recipe, RecipeStep, load_recipe
-from mediseg.volume import Volume
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
     from mediseg.record import CaseRecord, ModelRecord, StepRecord
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a user may choose beside the recipe; all of it but ``resume`` changes files and so belongs to the record."""
-
-    threads: int = 2
-    device: str = "cpu"
-    resume: bool = True
-    dicom: bool = True
-    seg_type: str = "binary"
-    deterministic_uids: bool = False
-
-    def parameters(self) -> dict[str, Any]:
-        """The options that shape the output files."""
-        return {
-            "threads": self.threads,
-            "device": self.device,
-            "dicom": self.dicom,
-            "seg_type": self.seg_type,
-            "deterministic_uids": self.deterministic_uids,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +98,14 @@ def run_case(
 
     Raises OutputError when its folder cannot be written, UsageError for a missing model, Cancelled.
     """
-    folder = out / item.name
-    work = _Work(recipe, item, folder, options, progress, cancel)
-    if options.resume:
-        finished = work.finished()
-        if finished is not None:
-            return finished
-    _fresh(folder)
+    job = Job(recipe, item, out / item.name, options)
+    if options.resume and (record := earlier_record(job)) is not None:
+        code = Exit.DONE if record.status == "done" else Exit.REFUSED
+        return Case(item.name, record.status, record.reason, job.folder, record, exit_code=code, resumed=True)
+    _fresh(job.folder)
     token = COMPUTE.set(Compute(options.threads, options.device))
     try:
-        return work.do()
+        return _Work(job, progress, cancel).do()
     finally:
         COMPUTE.reset(token)
 
@@ -153,10 +127,7 @@ def _fresh(folder: Path) -> None:
 class _Work:
     """What one run of a case has gathered so far."""
 
-    recipe: Recipe
-    item: CaseInput
-    folder: Path
-    options: RunOptions
+    job: Job
     progress: ProgressCallback | None
     cancel: CancelCheck | None
     values: dict[str, Any] = field(default_factory=dict)
@@ -168,7 +139,7 @@ class _Work:
         status, reason, code = "done", "", Exit.DONE
         try:
             self._read()
-            for step in self.recipe.steps:
+            for step in self.job.recipe.steps:
                 self._run_step(step)
         except Refusal as refusal:
             status, reason, code = "refused", str(refusal), Exit.REFUSED
@@ -190,14 +161,14 @@ class _Work:
         if self.cancel is not None and self.cancel():
             raise Cancelled(f"stopped before {name}; finished cases stay, the next run resumes")
         if self.progress is not None:
-            self.progress(Progress(self.item.name, name, self.stages, len(self.recipe.steps) + 2))
+            self.progress(Progress(self.job.item.name, name, self.stages, len(self.job.recipe.steps) + 2))
         self.stages += 1
 
     def _read(self) -> None:
         self._stage("read")
-        with _measured() as meter:
-            read = self.item.read(self.recipe.input)
-        self.values[INPUTS[self.recipe.input]] = read
+        with measured() as meter:
+            read = self.job.item.read(self.job.recipe.input)
+        self.values[INPUTS[self.job.recipe.input]] = read
         volumes = read if isinstance(read, tuple) else (read,)
         warnings = tuple(w for volume in volumes for w in volume.warnings)
         self.warnings += warnings
@@ -206,9 +177,9 @@ class _Work:
     def _run_step(self, step: RecipeStep) -> None:
         self._stage(step.info.name)
         arguments = {name: lookup(self.values, source) for name, source in step.sources.items()}
-        model = _model_record(step)
+        model = model_record(step)
         warnings: tuple[Warn, ...] = ()
-        with _measured() as meter:
+        with measured() as meter:
             try:
                 result = step.info.function(**arguments, **step.settings)
                 warnings = result.warnings
@@ -221,7 +192,7 @@ class _Work:
         self.values[step.info.gives] = result
         self.warnings += warnings
 
-    def _record(self, name: str, meter: _Meter, model: ModelRecord | None, warnings: tuple[Warn, ...]) -> None:
+    def _record(self, name: str, meter: Meter, model: ModelRecord | None, warnings: tuple[Warn, ...]) -> None:
         from mediseg.record import StepRecord
 
         codes = tuple(w.code for w in warnings)
@@ -233,9 +204,9 @@ class _Work:
         from mediseg.io.atomic import write_bytes_atomically
 
         frames = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
-        path = self.folder / "error.txt"
+        path = self.job.folder / "error.txt"
         write_bytes_atomically(path, f"{type(error).__name__}\n{frames}".encode())
-        return f"a bug in mediseg ({type(error).__name__}); where it happened is in {self.item.name}/error.txt"
+        return f"a bug in mediseg ({type(error).__name__}); where it happened is in {self.job.item.name}/error.txt"
 
     def _finish(self, status: str, reason: str, code: Exit) -> Case:
         """Write all files; ``report.json`` is the last."""
@@ -243,11 +214,11 @@ class _Work:
         from mediseg.report import render_case
 
         self._stage("write")
-        with _measured() as meter:
+        with measured() as meter:
             written = self._write_files()
             record = self._case_record(status, reason, [])
             html = render_case(record, self.values)
-            write_bytes_atomically(self.folder / "report.html", html.encode())
+            write_bytes_atomically(self.job.folder / "report.html", html.encode())
             written.append(Written("report.html", "html"))
         self._record("write", meter, None, ())
         return self._close(status, reason, code, written)
@@ -257,145 +228,29 @@ class _Work:
         from mediseg.io.atomic import write_bytes_atomically
 
         record = self._case_record(status, reason, written)
-        write_bytes_atomically(self.folder / "report.json", record.to_json())
-        paths = (*(self.folder / one.path for one in written), self.folder / "report.json")
-        return Case(self.item.name, status, reason, self.folder, record, self.values, tuple(self.warnings), paths, code)
+        write_bytes_atomically(self.job.folder / "report.json", record.to_json())
+        paths = (*(self.job.folder / one.path for one in written), self.job.folder / "report.json")
+        return Case(
+            self.job.item.name, status, reason, self.job.folder, record, self.values, tuple(self.warnings), paths, code
+        )
 
     def _write_files(self) -> list[Written]:
-        written = write_values(self.values, self.folder, self.recipe.outputs)
-        if self.options.dicom and (self.recipe.outputs is None or "dicom" in self.recipe.outputs):
+        written = write_values(self.values, self.job.folder, self.job.recipe.outputs)
+        if self.job.options.dicom and (self.job.recipe.outputs is None or "dicom" in self.job.recipe.outputs):
             written += self._write_dicom()
         return written
 
     def _write_dicom(self) -> list[Written]:
-        head = self.values.get(INPUTS[self.recipe.input])
-        if not isinstance(head, Volume) or head.source is None or head.source.kind != "dicom":
+        head = self.job.first_volume(self.values)
+        if head is None or head.source is None or head.source.kind != "dicom":
             return []
         from mediseg.io.dicom.outputs import write_dicom_outputs
         from mediseg.io.dicom.uids import DicomOptions
 
-        options = DicomOptions(self.options.seg_type, self.options.deterministic_uids, self.item.digest)
-        paths, warnings = write_dicom_outputs(self.values, head, self.folder / "dicom", options)
+        options = DicomOptions(self.job.options.seg_type, self.job.options.deterministic_uids, self.job.item.digest)
+        paths, warnings = write_dicom_outputs(self.values, head, self.job.folder / "dicom", options)
         self.warnings += warnings
-        return [Written(path.relative_to(self.folder).as_posix(), "dicom") for path in paths]
+        return [Written(path.relative_to(self.job.folder).as_posix(), "dicom") for path in paths]
 
     def _case_record(self, status: str, reason: str, written: list[Written]) -> CaseRecord:
-        from mediseg import record as model
-
-        head = self.values.get(INPUTS[self.recipe.input])
-        plane, brain = self.values.get("midsagittal"), self.values.get("brain")
-        localization = self.values.get("localization")
-        confidences = [v.confidence for v in (brain, localization) if v is not None]
-        return model.CaseRecord.model_validate(
-            {
-                "status": status,
-                "reason": reason,
-                "case": self.item.name,
-                "recipe": self._recipe_record(),
-                "mediseg": _version(),
-                "input": (self._input_record(head),),
-                "source": model.source_record(head, plane.tilt_deg if plane else None) if head is not None else None,
-                "steps": tuple(self.steps),
-                "measurements": tuple(model.measurement_record(m) for m in all_measurements(self.values)),
-                "roi": model.roi_record(localization, self.values.get("callosum")) if localization else None,
-                "quality": model.quality_record(confidences, self.warnings),
-                "warnings": tuple(model.warning_record(w) for w in self.warnings),
-                "outputs": tuple(
-                    model.OutputRecord(path=w.path, kind=w.kind, sha256=_sha256(self.folder / w.path)) for w in written
-                ),
-            }
-        )
-
-    def _recipe_record(self) -> Any:
-        from mediseg.record import RecipeRecord, json_value
-
-        parameters = json_value({**self.recipe.parameters(), "run": self.options.parameters()})
-        return RecipeRecord(name=self.recipe.name, sha256=self.recipe.sha256, parameters=parameters)
-
-    def _input_record(self, head: Volume | None) -> Any:
-        from mediseg.record import InputRecord
-
-        series = head.source.series_uid if head is not None and head.source is not None else None
-        return InputRecord(path=self.item.name, sha256=self.item.digest, series_uid=series)
-
-    def finished(self) -> Case | None:
-        """Return the case as an earlier run left it, if nothing it depends on has changed and it did not fail."""
-        from mediseg.record import CaseRecord
-
-        try:
-            record = CaseRecord.from_json((self.folder / "report.json").read_bytes())
-        except (OSError, ValueError):
-            return None
-        models = {step.info.name: _model_record(step) for step in self.recipe.steps}
-        same = (
-            record.status in ("done", "refused")
-            and record.mediseg == _version()
-            and record.recipe == self._recipe_record()
-            and [one.sha256 for one in record.input] == [self.item.digest]
-            and all(step.model == models.get(step.name) for step in record.steps)
-            and all((self.folder / one.path).is_file() for one in record.outputs)
-        )
-        if not same:
-            return None
-        code = Exit.DONE if record.status == "done" else Exit.REFUSED
-        return Case(self.item.name, record.status, record.reason, self.folder, record, exit_code=code, resumed=True)
-
-
-def _version() -> str:
-    import mediseg
-
-    return mediseg.__version__
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _model_record(step: RecipeStep) -> ModelRecord | None:
-    if "model" not in step.settings:
-        return None
-    from mediseg.inference import load_bundle
-    from mediseg.record import ModelRecord
-
-    bundle = load_bundle(step.settings["model"])
-    return ModelRecord(name=bundle.name, version=bundle.version, sha256=bundle.sha256, licence=bundle.licence)
-
-
-class _Meter:
-    """Wall-clock time and the process's highest resident memory, sampled every 20 ms by a thread."""
-
-    def __init__(self) -> None:
-        import psutil
-
-        self._process = psutil.Process()
-        self._begin = time.perf_counter()
-        self._stop = threading.Event()
-        self.peak_mb = self._resident_mb()
-        self.seconds = 0.0
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _resident_mb(self) -> float:
-        return float(self._process.memory_info().rss) / 1e6
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.02):
-            self.peak_mb = max(self.peak_mb, self._resident_mb())
-
-    def stop(self) -> None:
-        """End the measurement (twice does no harm)."""
-        if not self._stop.is_set():
-            self.seconds = time.perf_counter() - self._begin
-            self._stop.set()
-            self._thread.join()
-            self.peak_mb = max(self.peak_mb, self._resident_mb())
-
-
-@contextmanager
-def _measured() -> Iterator[_Meter]:
-    meter = _Meter()
-    try:
-        yield meter
-    finally:
-        meter.stop()
+        return case_record(self.job, (status, reason), self.values, self.steps, self.warnings, written)

@@ -30,7 +30,7 @@ def soft_bar(
     shape: tuple[int, int], spacing_mm: float, length_mm: float, width_mm: float, angle_deg: float,
     center_mm: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:  # fmt: skip
-    """A soft rectangle; its centre (x to posterior, y to inferior) in mm from the middle; positive: posterior end lower."""
+    """A soft rectangle; centre (x to posterior, y to inferior) in mm from the middle; positive: posterior end lower."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
     x = (x - (shape[1] - 1) / 2) * spacing_mm - center_mm[0]
     y = (y - (shape[0] - 1) / 2) * spacing_mm - center_mm[1]

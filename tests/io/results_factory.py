@@ -68,9 +68,7 @@ def case(head: Volume) -> dict[str, object]:
     grid = midsagittal_grid(head.geometry)
     mask = lopsided(grid, "corpus callosum")
     image = head.resample(grid)
-    pixels = head.array.astype(np.float32)
     return {
-        "bias": BiasCorrection(head.with_array(pixels / 1.5), head.with_array(np.full_like(pixels, 1.5))),
         "brain": Brain(lopsided(head.geometry), head, 0.9),
         "midsagittal": Midsagittal(image, Plane(grid.center_lps_mm, grid.axes_lps[:, 2]), 7.0),
         "callosum": Callosum(mask, image),
@@ -78,11 +76,13 @@ def case(head: Volume) -> dict[str, object]:
     }
 
 
+def bias(head: Volume) -> BiasCorrection:
+    pixels = head.array.astype(np.float32)
+    return BiasCorrection(head.with_array(pixels / 1.5), head.with_array(np.full_like(pixels, 1.5)))
+
+
 def roi() -> RotatedROI:
-    axes = np.array([[0.0, 0.0, 1.0], [0.8, 0.6, 0.0], [-0.6, 0.8, 0.0]])
-    axes[:, 1] = [0.0, -0.6, -0.8]
-    axes[:, 0] = [0.0, 0.8, -0.6]
-    axes[:, 2] = [1.0, 0.0, 0.0]
+    axes = np.array([[0.0, 0.8, -0.6], [0.0, -0.6, -0.8], [1.0, 0.0, 0.0]]).T  # back and down, down, left
     return RotatedROI(np.array([1.5, -20.0, 30.0]), axes, (70.0, 25.0, 1.0), "1.2.3")
 
 

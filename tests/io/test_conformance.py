@@ -25,7 +25,7 @@ from tests.io.outside import (
     needs_dciodvfy,
     needs_dcmtk,
 )
-from tests.io.results_factory import case
+from tests.io.results_factory import bias, case
 
 pytestmark = [pytest.mark.conformance, needs_dciodvfy, needs_dcmtk]
 SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -116,7 +116,7 @@ def test_made_up_studies(tmp_path: Path, kind: str) -> None:
 
 def test_the_corrected_head_as_a_series(tmp_path: Path) -> None:
     head = load(_classic(_inversion)(tmp_path / "in"))
-    values = {"bias": case(head)["bias"]}
+    values = {"bias": bias(head)}
     paths, _ = write_dicom_outputs(values, head, tmp_path / "dicom", DicomOptions(corrected=True))
     assert [p.name for p in paths] == [f"corrected_{k:04d}.dcm" for k in range(1, SHAPE[2] + 1)]
     assert [found for path in paths if (found := dciodvfy_errors(path))] == []

@@ -25,7 +25,7 @@ from mediseg.record import shipped_schema
 from mediseg.results import Callosum, Measurement
 from mediseg.volume import Source, Volume
 from tests.io.dicom_factory import FRAME, ramp, sagittal, write_series
-from tests.io.results_factory import case, localization, lopsided, measurements, plan, roi
+from tests.io.results_factory import bias, case, localization, lopsided, measurements, plan, roi
 
 OBLIQUE = np.array([[0.1, -0.8, 0.2, 3], [0.9, 0.1, 0.3, -20], [-0.2, 0.3, 1.9, 44], [0, 0, 0, 1.0]])
 
@@ -175,7 +175,7 @@ def test_dicom_by_suffix_and_by_folder(tmp_path: Path) -> None:
     modality = {}
     modality["seg"] = pydicom.dcmread(write(values["brain"], tmp_path / "brain.dcm", head)).Modality
     modality["sr"] = pydicom.dcmread(write(values["measurements"], tmp_path / "m.dcm", head.source)).Modality
-    modality["mr"] = pydicom.dcmread(write(values["bias"], tmp_path / "c.dcm")).Modality
+    modality["mr"] = pydicom.dcmread(write(bias(head), tmp_path / "c.dcm")).Modality
     assert modality == {"seg": "SEG", "sr": "SR", "mr": "MR"}
     folder = write(values["brain"], tmp_path / "out", head).parent
     write(values["measurements"], folder, head)
