@@ -27,6 +27,7 @@ _HOME = {
     "mediseg.steps.scanplan": ("plan_scan",),
     "mediseg.io": ("open_study", "load", "write", "Study"),
     "mediseg.phantom": ("phantom_head",),
+    "mediseg.casefile": ("RunOptions",),
     "mediseg.runner": ("run", "Case"),
     "mediseg.planning": ("plan",),
     "mediseg.recipe": ("recipes",),

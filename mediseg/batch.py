@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediseg.casefile import version
+from mediseg.casefile import RunOptions, version
 from mediseg.errors import Cancelled, Exit, MedisegError, OutputError
 from mediseg.recipe import Recipe
-from mediseg.runner import CancelCheck, Case, Progress, ProgressCallback, RunOptions, run_case
+from mediseg.runner import CancelCheck, Case, Progress, ProgressCallback, run_case
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput

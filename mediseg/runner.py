@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediseg.casefile import Job, case_record, earlier_record, model_record
-from mediseg.casefile import RunOptions as RunOptions
+from mediseg.casefile import Job, RunOptions, case_record, earlier_record, model_record
 from mediseg.errors import Cancelled, Exit, InputError, MedisegError, OutputError, Refusal, UsageError, Warn
 from mediseg.meter import Meter, measured
 from mediseg.numerics.compute import COMPUTE, Compute

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from mediseg.batch import exit_status, run_batch
+from mediseg.casefile import RunOptions
 from mediseg.errors import Exit
 from mediseg.io.cases import find_cases
 from mediseg.recipe import load_recipe
-from mediseg.runner import RunOptions
 from tests.heads import shaded_ball, write_nifti
 
 CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}

@@ -5,8 +5,8 @@ import pytest
 
 import mediseg
 from mediseg import Cancelled, InputError, UsageError
+from mediseg.casefile import RunOptions
 from mediseg.record import shipped_schema
-from mediseg.runner import RunOptions
 from tests.heads import shaded_ball, write_nifti
 
 CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}

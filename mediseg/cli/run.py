@@ -14,9 +14,10 @@ from mediseg.errors import UsageError
 
 if TYPE_CHECKING:
     from mediseg.batch import Batch
+    from mediseg.casefile import RunOptions
     from mediseg.io.cases import CaseInput
     from mediseg.recipe import Recipe
-    from mediseg.runner import Case, RunOptions
+    from mediseg.runner import Case
 
 
 def run_options(function: Any) -> Any:
@@ -96,7 +97,7 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
-    from mediseg.runner import RunOptions
+    from mediseg.casefile import RunOptions
 
     return RunOptions(
         threads=options["threads"],

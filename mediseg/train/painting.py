@@ -109,9 +109,7 @@ def _tissue_means(
     return prior + wild * np.where(brain, 0.07, 0.05 + 0.22 * prior), 0.03
 
 
-def paint(
-    labels: npt.NDArray[np.uint8], palette: Palette, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def paint(labels: npt.NDArray[np.uint8], palette: Palette, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Give each voxel its label's mean plus white noise of its label's spread.
 
     Parameters: ``labels`` uint8 of any shape. Returns: float32 of the same shape; labels without a mean stay 0.

@@ -182,8 +182,8 @@ def _references(
         if uid is None:
             references.append(None)
             continue
-        # the grid's own place, which unevenly rounded positions differ from by a few hundredths of a millimetre: results
-        # were made on the grid, and readers of 3-D objects want equal steps
+        # the grid's own place, not the header's, which may be rounded unevenly: results were made on the grid, and
+        # readers of 3-D objects want equal steps
         x, y, z = (float(v) for v in expected[k])
         sop_class = "".join(text_values(headers[uid], "SOPClassUID")) or str(source.sop_class)
         references.append(Reference(sop_class, uid, _frame(source, k), (x, y, z)))
