@@ -95,7 +95,7 @@ def _look(path: Path, files: Files, found: Found) -> None:
         uid = _class_of(dataset)
         if uid == DICOMDIR_CLASS:
             found.directories.append(path)
-        elif not uid:
+        elif not uid or _is_cut_off(dataset):
             found.broken.append(path)
         else:
             identity = identity_of(dataset)
@@ -108,6 +108,11 @@ def _look(path: Path, files: Files, found: Found) -> None:
 def _class_of(dataset: Dataset) -> str:
     uid = dataset.get("SOPClassUID") or getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPClassUID")
     return str(uid or "")
+
+
+def _is_cut_off(dataset: Dataset) -> bool:
+    """A header that ends before it says what it belongs to or how large its image is."""
+    return not any(dataset.get(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"))
 
 
 def nothing_in(path: Path, found: Found) -> str:
