@@ -1,7 +1,7 @@
 """Mid-sagittal outlines in head coordinates (y to posterior, z to superior, mm; origin midway between AC and PC).
 
-The corpus callosum is a band about a smooth centre line; the numbers are the project's own, chosen from rounded
-anatomical measures (length about 74 mm, genu and splenium about 10 mm thick, body 6, isthmus 4.5, area about 600 mm2).
+The corpus callosum is a band about a smooth centre line; the numbers were set by hand, with real slices in view, for
+average measures (73 x 27 mm, genu and splenium about 9 mm thick, body 5, isthmus 4.3, area about 600 mm2).
 """
 
 from __future__ import annotations

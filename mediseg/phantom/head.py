@@ -1,7 +1,9 @@
 """The head phantom: an adult head made of analytic shapes alone, and what is true about it.
 
-It owes nothing to any scan: every shape is written down in this package. It is a drawing good enough to run and to
-test the whole chain on, not a model of any person; figures measured on it say nothing about real heads.
+No pixel, contour or label of any scan is in it: every shape is a formula with rounded numbers in this package. Those
+were chosen by hand with real slices in view, the callosum's extents and height so that its size is an average one; some
+grey levels were chosen for what the project's networks made of them. So it is a drawing good enough to run and to test
+the whole chain on, not a model of any person; figures measured on it say nothing about real heads.
 """
 
 from __future__ import annotations

@@ -49,7 +49,10 @@ RUNTIME = {
     "output": {
         "name": "probability",
         "kind": "probability",
-        "use": "resample linearly to the image's own grid, then threshold at 0.5 and keep the largest part",
+        "threshold": 0.5,
+        "join": 0.2,
+        "use": "resample linearly to the image's own grid; keep what reaches threshold and of that the largest part, "
+        "where parts joined by a probability of join or more count as one",
     },
 }
 METADATA = {
