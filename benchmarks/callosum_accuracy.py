@@ -78,16 +78,20 @@ class Bundle:
         return back
 
     def segment(self, image: Floats, pixel_mm: tuple[float, float]) -> Mask:
-        """Return the largest part of the probability above one half."""
-        return largest(self.probability(image, pixel_mm) >= 0.5)
+        """Return the main part of the probability at one half."""
+        output = self.own["output"]
+        return main_part(self.probability(image, pixel_mm), output["threshold"], output["join"])
 
 
-def largest(mask: Mask) -> Mask:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count < 2:
+def main_part(probability: Floats, threshold: float, join: float) -> Mask:
+    """Return what reaches ``threshold`` in the largest part; parts joined by ``join`` or more count as one."""
+    mask: Mask = probability >= threshold
+    count, labels = cv2.connectedComponents((probability >= join).astype(np.uint8), connectivity=8)
+    if count < 3:  # the background and one part
         return mask
-    biggest: Mask = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    return biggest
+    sizes = np.bincount(labels[mask], minlength=count)
+    kept: Mask = mask & (labels == int(sizes.argmax()))
+    return kept
 
 
 def dice(found: Mask, truth: Mask) -> float:

@@ -35,7 +35,7 @@ DISTANCE_STEP_MM = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One head at 1 mm, RAS.
+    """One head, RAS, at ``voxel_mm`` (1 mm as prepared, 2 mm once halved).
 
     ``image``: uint8, labels if ``painted``, else grey values. ``distance``: int8 of the same shape, in tenths of a mm,
     negative inside the brain, clipped at +-10 mm. ``centre_ijk``: the middle of the brain, in voxels.
@@ -46,6 +46,15 @@ class Head:
     image: npt.NDArray[np.uint8]
     distance: npt.NDArray[np.int8]
     centre_ijk: tuple[float, float, float]
+    voxel_mm: float = 1.0
+
+    def halved(self) -> Head:
+        """Return every second voxel, for networks that look at the head more coarsely; cheaper to paint and turn."""
+        image = self.image if self.painted else ndimage.uniform_filter(self.image, 2)
+        i, j, k = (c / 2.0 for c in self.centre_ijk)
+        every = (slice(None, None, 2),) * 3
+        parts = np.ascontiguousarray(image[every]), np.ascontiguousarray(self.distance[every])
+        return Head(self.name, self.painted, *parts, (i, j, k), 2.0 * self.voxel_mm)
 
 
 def brain_of_labels(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -73,6 +82,9 @@ def signed_distance(share: npt.NDArray[np.float32], reach_mm: float = REACH_MM) 
     """
     inside = share > 0.5
     distance = np.full(inside.shape, reach_mm, np.float32)
+    if not inside.any() or inside.all():
+        distance *= -1.0 if inside.any() else 1.0
+        return np.rint(distance / DISTANCE_STEP_MM).astype(np.int8)
     box = _grown_box(inside, int(np.ceil(reach_mm)) + 2)
     part = inside[box]
     signed = ndimage.distance_transform_edt(~part).astype(np.float32)

@@ -24,8 +24,10 @@ Rng = np.random.Generator
 
 SPACING_MM = 2.0
 NORMALIZE = {"low": 1.0, "high": 99.0, "clip": (-0.5, 2.0)}
-#: Sizes of a crop in voxels of 2 mm, and how often each is drawn.
-CROPS = (((80, 96, 80), 0.60), ((96, 112, 96), 0.20), ((64, 80, 64), 0.20))
+#: Sizes of a crop in voxels of 2 mm.
+FINE_SIZES = ((64, 80, 96), (48, 64, 80, 96), (48, 64, 80, 96))
+#: Sizes of a field of view in voxels of 4 mm: from a tight box round the brain to a head with neck and air.
+COARSE_SIZES = ((40, 48, 56, 64), (48, 56, 64), (40, 48, 56, 64, 72))
 #: Brain that cannot be seen is none: the target is brain and field of view together. The view counts as this much
 #: larger, so that the last slices of a cut head stay clearly inside.
 BLIND_MM = 2.0
@@ -33,51 +35,62 @@ BLIND_MM = 2.0
 MIXED_LABELS = (165, 207, 216, 240)
 
 
+Sizes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Callable ``step -> (image, distance_mm)``, both float32 (1, 1, X, Y, Z), for ``loop.fit``.
+    """Callable ``step -> (image, distance_mm)``, both float32 (N, 1, X, Y, Z), for ``loop.fit``.
 
-    ``painted_share`` of the samples are painted label maps, the rest real scans.
+    ``painted_share`` of the samples are painted label maps, the rest real scans. X, Y and Z are drawn from ``sizes``,
+    in voxels of ``spacing_mm``.
     """
 
     heads: Sequence[Head]
     seed: int = 0
+    spacing_mm: float = SPACING_MM
+    sizes: Sizes = FINE_SIZES
+    count: int = 1
     painted_share: float = 0.65
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw the pair of this step."""
+        """Draw the pairs of this step."""
         rng = np.random.default_rng((self.seed, step))
+        x, y, z = (int(rng.choice(choices)) for choices in self.sizes)
+        pairs = [draw_sample(self._draw_head(rng), (x, y, z), rng, self.spacing_mm) for _ in range(self.count)]
+        image, distance = (np.stack(parts)[:, None] for parts in zip(*pairs, strict=True))
+        return torch.from_numpy(image), torch.from_numpy(distance)
+
+    def _draw_head(self, rng: Rng) -> Head:
         wanted = rng.uniform() < self.painted_share
         pool = [head for head in self.heads if head.painted == wanted] or list(self.heads)
-        head = pool[int(rng.integers(len(pool)))]
-        sizes = [size for size, _ in CROPS]
-        size = sizes[int(rng.choice(len(sizes), p=[share for _, share in CROPS]))]
-        image, distance = draw_sample(head, size, rng)
-        return torch.from_numpy(image)[None, None], torch.from_numpy(distance)[None, None]
+        return pool[int(rng.integers(len(pool)))]
 
 
-def draw_sample(head: Head, size: tuple[int, int, int], rng: Rng) -> tuple[FloatArray, FloatArray]:
-    """Return one image, normalised as at run time, and the signed distance in mm, both of ``size`` at 2 mm."""
-    source_from_crop = draw_pose(rng)
-    points = _points(head, size, source_from_crop, rng)
-    beyond = _beyond_mm(head.image.shape, points)
+def draw_sample(
+    head: Head, size: tuple[int, int, int], rng: Rng, spacing_mm: float = SPACING_MM
+) -> tuple[FloatArray, FloatArray]:
+    """Return one image, normalised as at run time, and the signed distance in mm, both of ``size``."""
+    pose = draw_pose(rng)
+    points = _points(head, size, pose * spacing_mm, rng)
+    zoom = float(np.cbrt(abs(np.linalg.det(pose))))
+    beyond = _beyond_mm(head.image.shape, points) * np.float32(head.voxel_mm / zoom) - np.float32(BLIND_MM)
     head = _seen_part(head, points)
     image = _sample(_grey(head, rng), points, outside=0.0)
-    zoom = float(np.cbrt(abs(np.linalg.det(source_from_crop)))) / SPACING_MM
     distance = _sample(head.distance.astype(np.float32), points, outside=None) * np.float32(DISTANCE_STEP_MM / zoom)
-    distance = np.maximum(distance, beyond / np.float32(zoom) - np.float32(BLIND_MM))
+    distance = np.maximum(distance, beyond)
     if head.painted:
         _break_up(image, _nearest(head.image, points), rng)
     else:
         image = _recolour(image, rng)
     image = _remove_tissue(image, distance, rng)
-    image = degrade(image, rng)
-    image, distance = cut_view(image, distance, rng)
+    image = degrade(image, rng, spacing_mm)
+    image, distance = cut_view(image, distance, rng, spacing_mm)
     return normalize_percentiles(image, **NORMALIZE), distance
 
 
 def draw_pose(rng: Rng) -> npt.NDArray[np.float64]:
-    """Return the 3 x 3 matrix from steps of the crop (2 mm) to millimetres of the head: flip, turn, scale, shear."""
+    """Return the 3 x 3 matrix from millimetres of the crop to those of the head: flip, turn, scale, shear."""
     angles = np.radians(rng.uniform(-25.0, 25.0, 3) * rng.choice((0.4, 1.0)))
     if rng.uniform() < 0.15:
         angles[int(rng.integers(3))] = np.radians(rng.uniform(-45.0, 45.0))
@@ -91,16 +104,16 @@ def draw_pose(rng: Rng) -> npt.NDArray[np.float64]:
     scale = rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
     shear = np.eye(3) + np.triu(rng.uniform(-0.08, 0.08, (3, 3)), 1)
     flip = np.diag([rng.choice((-1.0, 1.0)), 1.0, 1.0])
-    return flip @ turn @ shear @ np.diag(SPACING_MM / scale)
+    return flip @ turn @ shear @ np.diag(1.0 / scale)
 
 
-def degrade(image: FloatArray, rng: Rng) -> FloatArray:
-    """Add coil sensitivity, blur or thick slices, Rician noise and a monotone display curve to a 2 mm image."""
+def degrade(image: FloatArray, rng: Rng, spacing_mm: float = SPACING_MM) -> FloatArray:
+    """Add coil sensitivity, blur or thick slices, Rician noise and a monotone display curve."""
     image = np.clip(image, 0.0, None)
     air = image <= 1e-3
     if rng.uniform() < 0.75:
         image = image * _bias(image.shape, rng)
-    image = _lower_resolution(image, rng)
+    image = _lower_resolution(image, rng, spacing_mm)
     top = float(np.percentile(image, 99.5)) or 1.0
     image = image * np.float32(1.0 / top)
     if rng.uniform() < 0.7:
@@ -113,25 +126,25 @@ def degrade(image: FloatArray, rng: Rng) -> FloatArray:
 
 
 def _points(
-    head: Head, size: tuple[int, int, int], source_from_crop: npt.NDArray[np.float64], rng: Rng
+    head: Head, size: tuple[int, int, int], head_mm_from_crop: npt.NDArray[np.float64], rng: Rng
 ) -> torch.Tensor:
     """Return where each voxel of the crop lies in the head's array, in voxels: (1, X, Y, Z, 3), the last axis zyx."""
-    centre = np.asarray(head.centre_ijk) + _shift_mm(rng)
+    centre = np.asarray(head.centre_ijk) + _shift_mm(rng) / head.voxel_mm
     steps = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2.0 for n in size]
     warp = _elastic(size, rng)
     result = torch.empty((1, *size, 3))
     for axis in range(3):
-        a, b, c = (float(v) for v in source_from_crop[axis])
+        a, b, c = (float(v) / head.voxel_mm for v in head_mm_from_crop[axis])
         place = (a * steps[0])[:, None, None] + (b * steps[1])[None, :, None] + (c * steps[2])[None, None, :]
         place = place + float(centre[axis])
         if warp is not None:
-            place += warp[axis]
+            place += warp[axis] / head.voxel_mm
         result[0, ..., 2 - axis] = place
     return result
 
 
 def _beyond_mm(shape: tuple[int, ...], points: torch.Tensor) -> FloatArray:
-    """Return how far each point lies beyond the head's array, in voxels of it (1 mm); negative within."""
+    """Return how far each point lies beyond the head's array, in voxels of it; negative within."""
     result: torch.Tensor | None = None
     for axis, n in enumerate(shape):
         along = points[0, ..., 2 - axis]
@@ -152,7 +165,7 @@ def _seen_part(head: Head, points: torch.Tensor) -> Head:
         along *= 2.0 / (stop - first - 1)
         along -= 1.0
     part = tuple(box)
-    return Head(head.name, head.painted, head.image[part], head.distance[part], head.centre_ijk)
+    return Head(head.name, head.painted, head.image[part], head.distance[part], head.centre_ijk, head.voxel_mm)
 
 
 def _shift_mm(rng: Rng) -> npt.NDArray[np.float64]:
@@ -248,28 +261,29 @@ def _bias(shape: tuple[int, ...], rng: Rng) -> FloatArray:
     return np.asarray(torch.exp(field)[0, 0].numpy())
 
 
-def _lower_resolution(image: FloatArray, rng: Rng) -> FloatArray:
+def _lower_resolution(image: FloatArray, rng: Rng, spacing_mm: float) -> FloatArray:
     """Blur a little, or acquire thick slices along one axis, or coarse voxels along all three."""
     choice, axis = rng.uniform(), int(rng.integers(3))
     thickness_mm, voxel_mm = rng.uniform(3.0, 6.8), rng.uniform(2.4, 4.2)
     sigmas_mm = rng.uniform(0.2, 1.5) * rng.uniform(0.7, 1.3, 3)
     if choice < 0.3:
-        return _resample_axis(image, axis, thickness_mm)
+        return _resample_axis(image, axis, thickness_mm / spacing_mm)
     if choice < 0.38:
         for each in range(3):
-            image = _resample_axis(image, each, voxel_mm)
+            image = _resample_axis(image, each, voxel_mm / spacing_mm)
         return image
     if choice < 0.85:
-        return np.asarray(ndimage.gaussian_filter(image, sigmas_mm / SPACING_MM, truncate=2.5), np.float32)
+        return np.asarray(ndimage.gaussian_filter(image, sigmas_mm / spacing_mm, truncate=2.5), np.float32)
     return image
 
 
-def _resample_axis(image: FloatArray, axis: int, thickness_mm: float) -> FloatArray:
-    """Average over slices of ``thickness_mm`` along an axis and interpolate linearly back."""
-    sigma = 0.36 * thickness_mm / SPACING_MM
-    smooth = ndimage.gaussian_filter1d(image, sigma, axis=axis, mode="nearest", truncate=2.5)
+def _resample_axis(image: FloatArray, axis: int, thickness: float) -> FloatArray:
+    """Average over slices of ``thickness`` voxels along an axis and interpolate linearly back."""
+    if thickness <= 1.0:
+        return image
+    smooth = ndimage.gaussian_filter1d(image, 0.36 * thickness, axis=axis, mode="nearest", truncate=2.5)
     count = image.shape[axis]
-    slices = max(2, round(count * SPACING_MM / thickness_mm))
+    slices = max(2, round(count / thickness))
     coarse = [slices if each == axis else n for each, n in enumerate(image.shape)]
     thin = functional.interpolate(
         torch.from_numpy(smooth)[None, None], size=coarse, mode="trilinear", align_corners=True
@@ -294,7 +308,9 @@ def _curve(image: FloatArray, rng: Rng) -> FloatArray:
     return table[np.clip(image * np.float32(511 / 1.3), 0, 511).astype(np.int16)]
 
 
-def cut_view(image: FloatArray, distance: FloatArray, rng: Rng) -> tuple[FloatArray, FloatArray]:
+def cut_view(
+    image: FloatArray, distance: FloatArray, rng: Rng, spacing_mm: float = SPACING_MM
+) -> tuple[FloatArray, FloatArray]:
     """Blank the image beyond a random box, as where the field of view ended there; the brain ends there, too."""
     cuts, which = rng.uniform(0.0, 0.3, 6), rng.uniform(size=6)
     if rng.uniform() < 0.65:
@@ -307,7 +323,7 @@ def cut_view(image: FloatArray, distance: FloatArray, rng: Rng) -> tuple[FloatAr
         steps = np.arange(n, dtype=np.float32) + 0.5
         below = low - steps if low else np.full(n, -1e3)
         above = steps - high if high < n else np.full(n, -1e3)
-        outside_mm = SPACING_MM * np.maximum(below, above) - BLIND_MM
+        outside_mm = spacing_mm * np.maximum(below, above) - BLIND_MM
         shape = [n if each == axis else 1 for each in range(3)]
         beyond = np.maximum(beyond, outside_mm.astype(np.float32).reshape(shape))
     result = np.zeros_like(image)

@@ -145,14 +145,17 @@ def training_part(slices: Slices, seed: int = 0) -> Slices:
     return slices.only([s not in HELD_OUT_SITES and not d for s, d in zip(slices.sites, dev, strict=True)])
 
 
-def batches(slices: Slices, seed: int = 0, pixels: int = 8 * 192 * 192) -> Batch:
-    """Return ``batch(step)``: windows (N, 1, S, S) and area fractions of the same shape, drawn from (seed, step)."""
+def batches(slices: Slices, seed: int = 0, pixels: int = 8 * 192 * 192, gentle: float = GENTLE_SHARE) -> Batch:
+    """Return ``batch(step)``: windows (N, 1, S, S) and area fractions of the same shape, drawn from (seed, step).
+
+    ``gentle``: share of the windows whose grey levels stay nearly as scanned.
+    """
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((seed, step))
         size = int(rng.choice((160, 192, 224, 256), p=(0.15, 0.6, 0.1, 0.15)))
         chosen = rng.integers(len(slices.ids), size=max(1, round(pixels / size**2)))
-        pairs = [draw(rng, slices.images[i], slices.masks[i], size) for i in chosen]
+        pairs = [draw(rng, slices.images[i], slices.masks[i], size, gentle) for i in chosen]
         windows, targets = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*pairs, strict=True))
         return windows, targets
 
@@ -169,12 +172,14 @@ def callosum_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return 10.0 * bce + (1.0 - (2.0 * common + 5.0) / (both + 5.0)).mean()
 
 
-def draw(rng: Generator, image: Bytes, mask: Bytes, size: int) -> tuple[Floats, Floats]:
+def draw(
+    rng: Generator, image: Bytes, mask: Bytes, size: int, gentle_share: float = GENTLE_SHARE
+) -> tuple[Floats, Floats]:
     """Return one augmented window (size, size) at 1 mm, normalised, and the callosum's area fractions in it."""
     if rng.random() < 0.02:
         noise = _texture(rng, size) + rng.normal(0, rng.uniform(0, 0.3), (size, size))
         return normalize_percentiles(noise.astype(np.float32)), np.zeros((size, size), np.float32)
-    gentle = rng.random() < GENTLE_SHARE
+    gentle = rng.random() < gentle_share
     if rng.random() < 0.55:
         image = surround(rng, image)
     matrix = window_affine(rng, image.shape[0], size)
@@ -423,6 +428,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="begin with the averaged weights of this checkpoint")
+    parser.add_argument("--gentle", type=float, default=GENTLE_SHARE, help="share of windows nearly as scanned")
     parser.add_argument("--export", type=Path, help="write the bundle here, from the checkpoint in --out; no training")
     parser.add_argument("--metrics", type=Path, help="with --export: what benchmarks/callosum_accuracy.py --json wrote")
 
@@ -446,5 +453,8 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
         seed=options.seed,
         bf16=True,
     )
-    fit(callosum_unet(), batches(part, options.seed), callosum_loss, schedule, options.out)
+    network = callosum_unet()
+    if options.start is not None:
+        network = load_average(network, options.start)
+    fit(network, batches(part, options.seed, gentle=options.gentle), callosum_loss, schedule, options.out)
     say(f"trained: {options.out / 'checkpoint.pt'}")

@@ -36,8 +36,9 @@ def test_signed_distance_of_a_ball_is_its_radius_law():
     assert found[30, 32, 30] == pytest.approx(-10.0)
 
 
-def test_signed_distance_of_nothing_is_far_away():
+def test_signed_distance_of_nothing_and_of_all_is_far_away():
     assert (brain_heads.signed_distance(np.zeros((5, 6, 7), np.float32)) == 100).all()
+    assert (brain_heads.signed_distance(np.ones((5, 6, 7), np.float32)) == -100).all()
 
 
 def test_signed_distance_of_one_voxel_and_of_a_slab_at_the_edge():
@@ -103,6 +104,17 @@ def test_a_batch_depends_on_seed_and_step_alone(painted):
     assert not torch.equal(image.flatten()[:1000], sampler(3)[0].flatten()[:1000])
 
 
+def test_a_halved_head_is_the_same_head_seen_more_coarsely():
+    head = _head()
+    half = head.halved()
+    assert half.voxel_mm == 2.0
+    assert half.image.shape == (30, 32, 30)
+    assert half.distance[15, 16, 15] == head.distance[30, 32, 30]
+    image, distance = brain_sampling.Sampler([half], 1, 4.0, brain_sampling.COARSE_SIZES, count=2)(0)
+    assert image.shape == distance.shape
+    assert image.shape[0] == 2
+
+
 def test_samples_are_finite_and_in_range():
     sampler = brain_sampling.Sampler([_head(), _head(painted=False)], seed=0)
     for step in range(6):
@@ -143,14 +155,21 @@ def test_the_network_gives_a_clipped_distance_of_the_input_size(size):
     assert float(found.abs().max()) <= brain.CLIP_MM
 
 
-def test_more_air_in_view_changes_nothing_far_from_it():
-    torch.manual_seed(0)
-    network = brain.BrainNet((8, 8, 8)).eval()
-    image = torch.zeros(1, 1, 160, 16, 16)
-    image[:, :, :96] = torch.rand(1, 1, 96, 16, 16)
-    with torch.no_grad():
-        short, long = network(image[:, :, :128]), network(image)
-    torch.testing.assert_close(short[:, :, :32], long[:, :, :32], rtol=0, atol=1e-4)
+def test_the_coarse_part_keeps_its_size_and_is_left_alone_by_the_fine_one():
+    coarse = brain.CoarseNet((8, 8))
+    assert coarse(torch.randn(2, 1, 16, 8, 24)).shape == (2, 1, 16, 8, 24)
+    network = brain.BrainNet(brain.CoarseNet()).train()
+    network(torch.randn(1, 1, 16, 16, 32)).sum().backward()
+    assert all(p.grad is None and not p.requires_grad for p in network.coarse.parameters())
+    assert all(p.grad is not None for p in network.refine.parameters())
+
+
+def test_voxels_are_normalised_each_by_itself():
+    features = torch.randn(1, 8, 4, 4, 4)
+    norm = brain.VoxelNorm(8)
+    whole, part = norm(features), norm(features[..., :2])
+    torch.testing.assert_close(whole[..., :2], part)
+    torch.testing.assert_close(whole.mean(dim=1), torch.zeros(1, 4, 4, 4), rtol=0, atol=1e-5)
 
 
 def test_the_loss_is_least_at_the_truth_and_worse_on_the_wrong_side():
