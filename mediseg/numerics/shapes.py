@@ -33,6 +33,35 @@ def isolated(probability: npt.NDArray[np.floating], level: float) -> Array:
     return np.where(near, probability, 0.0).astype(np.float64)
 
 
+def bridged(probability: npt.NDArray[np.floating], level: float, join: float) -> tuple[Array, int]:
+    """Close the gaps of a thin structure: return the map with necks raised to ``level``, and how many there were.
+
+    Parts at or above ``level`` that are connected at or above ``join`` belong together; the neck between the two
+    largest is the pixels of at least ``join`` on the straightest way from one to the other (within a pixel or so).
+    """
+    from scipy import ndimage
+
+    closed = probability.astype(np.float64)
+    every = np.ones((3,) * closed.ndim)
+    for count in range(8):
+        whole, _ = ndimage.label(closed >= join, every)
+        bright = np.bincount(whole[closed >= level], minlength=2)
+        bright[0] = 0
+        part = whole == bright.argmax()
+        pieces, found = ndimage.label(part & (closed >= level), every)
+        if found < 2:
+            return closed, count
+        largest, second = np.argsort(np.bincount(pieces.ravel())[1:])[::-1][:2] + 1
+        to_largest = ndimage.distance_transform_edt(pieces != largest)
+        to_second = ndimage.distance_transform_edt(pieces != second)
+        gap = float(to_largest[pieces == second].min())
+        neck = part & (to_largest + to_second <= gap + 1.5)
+        if not neck.any() or not (closed[neck] < level).any():
+            return closed, count
+        closed[neck] = np.maximum(closed[neck], level)
+    return closed, 8
+
+
 def outline(values: npt.NDArray[np.floating], level: float) -> Array:
     """Return the longest iso-line of a 2-D map as a closed polygon (n, 2) of fractional array indices.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mediseg.errors import Code, Refusal, Warn
 from mediseg.geometry import Geometry
 from mediseg.inference import load_bundle, predict
-from mediseg.numerics.shapes import isolated, largest_component, outline, polygon_area, polygon_perimeter
+from mediseg.numerics.shapes import bridged, isolated, largest_component, outline, polygon_area, polygon_perimeter
 from mediseg.results import Callosum
 from mediseg.steps.setting import Setting
 from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
@@ -18,6 +18,8 @@ from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
 CALLOSUM = Segment(1, "corpus callosum", CodedConcept("88442005", "SCT", "Corpus callosum"))
 
 _SMALLEST_MM2 = 100.0
+# Where a callosum is thinner than the network's pixel its probability falls below the threshold, but hardly to this.
+_JOIN = 0.2
 
 
 def segment_callosum(
@@ -29,7 +31,8 @@ def segment_callosum(
     """Segment the corpus callosum on one mid-sagittal slice (any matrix, spacing and axis order).
 
     The image is brought to the network's spacing, face left; the probability is brought back to the image's own grid
-    (linear) before the threshold, and the largest part is kept. ``plausibility`` (0..1) compares area, length and
+    (linear) before the threshold, and the largest part is kept; a neck too thin for the network is closed, with a
+    LOW_CONFIDENCE warning. ``plausibility`` (0..1) compares area, length and
     circularity to the training population, ``certainty`` is the mean probability inside.
 
     Raises Refusal when the image is no single sagittal slice or no corpus callosum is found.
@@ -39,7 +42,9 @@ def segment_callosum(
     small = upright.resample(_network_grid(upright.geometry, bundle.spacing_mm))
     answer = predict(bundle, small.array[:, :, 0].T)
     found = small.with_array(answer.T[:, :, None]).resample(upright)
-    probability = np.clip(found.array[:, :, 0], 0, 1)
+    raw = np.clip(found.array[:, :, 0], 0, 1)
+    closed, necks = bridged(raw, threshold, min(_JOIN, threshold))
+    probability = closed.astype(np.float32)
     mask = largest_component(probability >= threshold)
     geometry = upright.geometry
     area_mm2 = float(np.count_nonzero(mask)) * geometry.spacing_mm[0] * geometry.spacing_mm[1]
@@ -57,7 +62,7 @@ def segment_callosum(
         acpc=None,
         plausibility=round(plausibility, 3),
         certainty=round(certainty, 3),
-        warnings=_edge_warning(mask),
+        warnings=(*_edge_warning(mask), *_neck_warning(necks)),
     )
 
 
@@ -78,6 +83,13 @@ def _edge_warning(mask: npt.NDArray[np.bool_]) -> tuple[Warn, ...]:
     if not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()):
         return ()
     return (Warn(Code.MASK_TOUCHES_EDGE, "the corpus callosum runs into the edge of the mid-sagittal image"),)
+
+
+def _neck_warning(necks: int) -> tuple[Warn, ...]:
+    if necks == 0:
+        return ()
+    message = "the corpus callosum is so thin in one place that it was found in parts, which were joined"
+    return (Warn(Code.LOW_CONFIDENCE, message, {"joined": necks}),)
 
 
 def _plausibility(

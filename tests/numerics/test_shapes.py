@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mediseg.numerics.shapes import isolated, largest_component, outline, polygon_area, polygon_perimeter
+from mediseg.numerics.shapes import bridged, isolated, largest_component, outline, polygon_area, polygon_perimeter
 
 
 def test_largest_component_of_nothing_is_nothing():
@@ -58,3 +58,29 @@ def test_isolated_keeps_the_soft_ring_and_drops_the_rest():
     kept = isolated(values, 0.5)
     assert kept[2, 4] == 0.3
     assert kept[2, 8] == 0
+
+
+def test_a_thin_neck_is_closed():
+    values = np.zeros((9, 30))
+    values[3:6, 2:12] = 0.9
+    values[3:6, 15:28] = 0.9
+    values[4, 12:15] = 0.3
+    closed, necks = bridged(values, 0.5, 0.2)
+    assert necks == 1
+    assert largest_component(closed >= 0.5).sum() == 3 * 10 + 3 * 13 + 3
+    assert np.array_equal(closed[values >= 0.5], values[values >= 0.5])
+
+
+def test_parts_without_a_bridge_stay_apart():
+    values = np.zeros((9, 30))
+    values[3:6, 2:12] = 0.9
+    values[3:6, 15:28] = 0.9
+    values[4, 12:15] = 0.1
+    closed, necks = bridged(values, 0.5, 0.2)
+    assert necks == 0
+    assert np.array_equal(closed, values)
+
+
+def test_nothing_has_no_neck():
+    assert bridged(np.zeros((4, 4)), 0.5, 0.2)[1] == 0
+    assert bridged(np.ones((4, 4)), 0.5, 0.2)[1] == 0
