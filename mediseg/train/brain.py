@@ -148,6 +148,8 @@ class BrainNet(nn.Module):
             _block(FINE_FEATURES, FINE_FEATURES, _voxel_norm), _block(FINE_FEATURES, FINE_FEATURES, _voxel_norm)
         )
         self.head = nn.Conv3d(FINE_FEATURES + 8, 8, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the signed distance in mm; see the class."""

@@ -24,8 +24,8 @@ Rng = np.random.Generator
 
 SPACING_MM = 2.0
 NORMALIZE = {"low": 1.0, "high": 99.0, "clip": (-0.5, 2.0)}
-#: Sizes of a crop in voxels of 2 mm.
-FINE_SIZES = ((64, 80, 96), (48, 64, 80, 96), (48, 64, 80, 96))
+#: Sizes of a field of view in voxels of 2 mm; none that the coarse part, which looks at all of it, has not seen.
+FINE_SIZES = ((80, 96, 112), (96, 112, 128), (80, 96, 112, 128))
 #: Sizes of a field of view in voxels of 4 mm: from a tight box round the brain to a head with neck and air.
 COARSE_SIZES = ((40, 48, 56, 64), (48, 56, 64), (40, 48, 56, 64, 72))
 #: Brain that cannot be seen is none: the target is brain and field of view together. The view counts as this much
