@@ -52,7 +52,7 @@ def kind_of(path: str | Path) -> str:
 def write_values(values: Mapping[str, object], folder: Path, keep: tuple[str, ...] | None) -> list[Written]:
     """Write every file whose value exists, each atomically. Raises OutputError."""
     from mediseg.io.csvfiles import write_measurements_csv
-    from mediseg.io.write import write
+    from mediseg.io.writing import write
 
     written = []
     for file, source in FILES.items():

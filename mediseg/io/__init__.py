@@ -10,7 +10,7 @@ from mediseg.io.study import Series, Stack, Study
 from mediseg.volume import Volume
 
 if TYPE_CHECKING:
-    from mediseg.io.write import write
+    from mediseg.io.writing import write
 
 __all__ = ["Series", "Stack", "Study", "load", "open_study", "write"]
 
@@ -60,7 +60,7 @@ def load_stack(study: Study, wanted: str = "head") -> Volume:
 
 def __getattr__(name: str) -> Any:
     if name == "write":
-        from mediseg.io.write import write
+        from mediseg.io.writing import write
 
         return write
     if name == "read_stack":

@@ -46,3 +46,14 @@ def test_the_contracts_names_are_public():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mediseg.nothing
+
+
+def test_public_functions_stay_functions_whatever_was_imported_before():
+    code = (
+        "import pkgutil, importlib, mediseg\n"
+        "for m in pkgutil.walk_packages(mediseg.__path__, 'mediseg.'):\n"
+        "    if '.train' not in m.name and not m.name.endswith('__main__'): importlib.import_module(m.name)\n"
+        "print([n for n in mediseg.__all__ if n != '__version__' and not callable(getattr(mediseg, n))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

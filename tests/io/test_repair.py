@@ -15,7 +15,7 @@ from mediseg.io.dicom.origin import read_origin
 from mediseg.io.dicom.repair import MR_ACQUISITION, PATIENT_AND_STUDY, copied, ds_text, rule_of, table_markdown
 from mediseg.io.dicom.seg import segmentation_dataset
 from mediseg.io.dicom.uids import DicomOptions
-from mediseg.io.write import write
+from mediseg.io.writing import write
 from tests.io.dicom_factory import ramp, sagittal, write_series
 from tests.io.results_factory import lopsided
 

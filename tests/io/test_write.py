@@ -20,7 +20,7 @@ from mediseg.io import load
 from mediseg.io.atomic import write_bytes_atomically, written_atomically
 from mediseg.io.csvfiles import measurements_csv
 from mediseg.io.jsonfiles import read_roi, schemas
-from mediseg.io.write import write
+from mediseg.io.writing import write
 from mediseg.record import shipped_schema
 from mediseg.results import Callosum, Measurement
 from mediseg.volume import Source, Volume
