@@ -57,17 +57,13 @@ def references(data: Path) -> dict[str, float]:
 
 
 def midline_mm(case: mediseg.Case) -> float | None:
-    """Distance of the plane from the middle of the source's slices, along the slice axis nearest left-right.
-
-    Measured at the callosum's middle where there is one.
-    """
-    plane, callosum = case.values.get("midsagittal"), case.values.get("callosum")
-    if plane is None:
+    """Distance of the plane from the middle slice, at the middle of the brain (the plane may be tilted)."""
+    plane, brain = case.values.get("midsagittal"), case.values.get("brain")
+    if plane is None or brain is None:
         return None
     head = case.values["head"].geometry
-    at = plane.plane.point_lps_mm
-    if callosum is not None:
-        at = callosum.mask.geometry.lps_from_ijk(np.argwhere(callosum.mask.mask()).mean(axis=0))
+    middle = brain.mask.geometry.lps_from_ijk(np.argwhere(brain.mask.mask()).mean(axis=0))
+    at = middle - plane.plane.distance_mm(middle) * plane.plane.normal_lps
     axis = int(np.abs(head.axes_lps[0]).argmax())
     index = head.ijk_from_lps(at)[axis]
     return float(abs(index - (head.shape[axis] - 1) / 2) * head.spacing_mm[axis])
