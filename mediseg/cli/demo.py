@@ -21,11 +21,11 @@ from mediseg.cli.run import run_items, run_options
 )  # fmt: skip
 @run_options
 def command(out: Path, **options: Any) -> int:
-    """Write the head phantom as a DICOM study into OUT/study, and run corpus-callosum on it."""
+    """Write the head phantom as a DICOM study into OUT/input/demo, and run corpus-callosum on it."""
     from mediseg.demo import write_demo_study
     from mediseg.io.cases import find_cases
     from mediseg.recipe import load_recipe, parse_settings
 
     recipe = load_recipe("corpus-callosum", parse_settings(options["settings"]))
-    study = write_demo_study(out / "study")
+    study = write_demo_study(out / "input" / "demo")
     return run_items(recipe, find_cases([study]), out, options)
