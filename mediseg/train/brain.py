@@ -265,10 +265,23 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     say(f"{len(heads)} heads, {sum(head.painted for head in heads)} of them label maps")
     coarse = _fit_coarse([head.halved() for head in heads], options)
     say(f"coarse part trained: {options.out / 'coarse' / 'checkpoint.pt'}")
+    graft(options.out / "checkpoint.pt", coarse)
     network = _channels_last(BrainNet(coarse))
     schedule = _schedule(options, options.steps, options.minutes)
     fit(network, Sampler(heads, options.seed), distance_loss, schedule, options.out)
     say(f"trained: {options.out / 'checkpoint.pt'}")
+
+
+def graft(checkpoint: Path, coarse: CoarseNet) -> None:
+    """Put the coarse part into a checkpoint of the whole network, if there is one: it may have gone on meanwhile."""
+    if not checkpoint.is_file():
+        return
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    for weights in (state["model"], state["ema"]):
+        weights.update({f"coarse.{name}": value for name, value in coarse.state_dict().items()})
+    partial = checkpoint.with_suffix(".tmp")
+    torch.save(state, partial)
+    partial.replace(checkpoint)
 
 
 def _fit_coarse(heads: Sequence[Head], options: argparse.Namespace) -> CoarseNet:

@@ -51,7 +51,7 @@ class Sampler:
     spacing_mm: float = SPACING_MM
     sizes: Sizes = FINE_SIZES
     count: int = 1
-    painted_share: float = 0.65
+    painted_share: float = 0.7
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw the pairs of this step."""
