@@ -78,12 +78,15 @@ def _volume_mark(volume_ml: float) -> float:
 
 
 def _slope_mark(distance: Float, spacing_mm: float) -> float:
-    """A true border's distance rises by 1 mm a mm; a guess is flat. Median slope within 3 mm of the border."""
+    """A true border's distance rises by 1 mm a mm; a guess is flat. Median slope within 3 mm of the border.
+
+    Heads of every contrast at hand reach 0.70 to 0.81, noise (white or smooth) 0.39 to 0.47.
+    """
     near = np.abs(distance) < 3
     if not near.any():
         return 0.0
     slope = np.sqrt(sum(np.square(g) for g in np.gradient(distance, spacing_mm)))[near]
-    return float(np.clip(np.median(slope) / 0.8, 0, 1))
+    return float(np.clip((np.median(slope) - 0.4) / 0.35, 0, 1))
 
 
 def _edges(mask: Segmentation) -> tuple[tuple[Warn, ...], float]:

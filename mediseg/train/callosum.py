@@ -153,7 +153,7 @@ def batches(slices: Slices, seed: int = 0, pixels: int = 8 * 192 * 192, gentle: 
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((seed, step))
-        size = int(rng.choice((160, 192, 224, 256), p=(0.15, 0.6, 0.1, 0.15)))
+        size = int(rng.choice((128, 160, 192, 256), p=(0.4, 0.1, 0.35, 0.15)))
         chosen = rng.integers(len(slices.ids), size=max(1, round(pixels / size**2)))
         pairs = [draw(rng, slices.images[i], slices.masks[i], size, gentle) for i in chosen]
         windows, targets = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*pairs, strict=True))
