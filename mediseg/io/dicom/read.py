@@ -18,6 +18,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from mediseg.errors import Code, InputError, Refusal, Warn
+from mediseg.io.dicom import jpeg
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
 from mediseg.io.identity import Identity
@@ -25,6 +26,7 @@ from mediseg.io.study import Slice, Stack
 from mediseg.volume import Source, Volume
 
 Pixels = npt.NDArray[Any]
+jpeg.register()
 # What pydicom and its decoders raise on damaged pixels
 _UNDECODABLE = (
     ValueError, RuntimeError, AttributeError, NotImplementedError, EOFError, LookupError, TypeError, OverflowError,

@@ -101,6 +101,32 @@ def test_truncated_compressed_pixels_are_refused(tmp_path, tool, cut):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        (["+e1"], 0),  # lossless, first-order prediction
+        (["+el", "+sv", "7"], 0),  # lossless, process 14
+        (["+ee", "+q", "100"], 8),  # extended, of 8 bits
+        (["+eb", "+q", "100"], 8),  # baseline, 8 bits
+    ],
+)
+def test_jpeg(tmp_path, options, tolerance):
+    shape = (48, 40, 3)
+    top, kind = (250, np.uint8) if options[0] in ("+ee", "+eb") else (900, np.uint16)
+    array = (ramp(shape) % top).astype(kind)
+
+    def change(_: int, dataset: Dataset) -> None:
+        dataset.BitsStored, dataset.HighBit = (8, 7) if kind is np.uint8 else (12, 11)
+
+    paths = write_series(tmp_path, np.sort(array, axis=0), sagittal(shape), change=change)
+    for path in paths:
+        try:
+            subprocess.run(["dcmcjpeg", *options, path, path], check=True)
+        except FileNotFoundError:
+            pytest.skip("dcmcjpeg (DCMTK) is not installed")
+    assert np.abs(load(tmp_path).array - np.sort(array, axis=0).astype(float)).max() <= tolerance
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_float_pixels_with_nan_are_refused(tmp_path, bad):
     def change(k: int, dataset: Dataset) -> None:

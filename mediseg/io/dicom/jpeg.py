@@ -1,0 +1,83 @@
+"""JPEG pixels (baseline, extended, lossless) decoded by the GDCM that SimpleITK carries.
+
+It spares an installation the 60 MB of python-gdcm, the same library once more. Extended JPEG of 12 bits stays
+undecoded, as there. pydicom finds the decoders of JPEG-LS, JPEG 2000 and RLE by itself.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
+from pydicom.uid import (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    SecondaryCaptureImageStorage,
+)
+
+NAME = "simpleitk"
+#: Asked for by pydicom of every decoding plugin: what each transfer syntax needs.
+DECODER_DEPENDENCIES = dict.fromkeys(
+    (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), ("SimpleITK>=2.4",)
+)
+
+
+def is_available(uid: str) -> bool:
+    """Return whether this plugin decodes a transfer syntax (asked for by pydicom)."""
+    return uid in DECODER_DEPENDENCIES
+
+
+def decode_frame(encoded: bytes, runner: DecodeRunner) -> bytes:
+    """Return the pixels of one frame, laid out as ``runner`` says. Raises RuntimeError for a damaged one."""
+    import SimpleITK as sitk  # noqa: N813
+
+    if runner.transfer_syntax == JPEGExtended12Bit and runner.bits_stored > 8:
+        raise NotImplementedError("extended JPEG with more than 8 bits is not decoded")
+    with tempfile.TemporaryDirectory(prefix="mediseg-jpeg-") as folder:
+        file = Path(folder) / "frame.dcm"
+        _wrapped(encoded, runner).save_as(file, enforce_file_format=True)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(file))
+        pixels = sitk.GetArrayFromImage(reader.Execute())
+        kind = f"{'i' if runner.pixel_representation else 'u'}{runner.bits_allocated // 8}"
+        expected = runner.rows * runner.columns * runner.samples_per_pixel
+        if pixels.size != expected:
+            msg = f"a JPEG frame holds {pixels.size} samples where its header says {expected}"
+            raise RuntimeError(msg)
+        return pixels.astype(f"<{kind}", copy=False).tobytes()
+
+
+def register() -> None:
+    """Make pydicom try this plugin for JPEG, after those it knows; may be called again."""
+    for syntax in DECODER_DEPENDENCIES:
+        decoder = get_decoder(syntax)
+        if NAME not in decoder.available_plugins:
+            decoder.add_plugin(NAME, (__name__, decode_frame.__name__))
+
+
+def _wrapped(encoded: bytes, runner: DecodeRunner) -> Dataset:
+    """Return the smallest DICOM file that holds the frame: pixels and their layout, nothing of the patient."""
+    dataset = Dataset()
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = "2.25.1"
+    dataset.SamplesPerPixel = runner.samples_per_pixel
+    dataset.PhotometricInterpretation = str(runner.photometric_interpretation)
+    if runner.samples_per_pixel > 1:
+        dataset.PlanarConfiguration = runner.planar_configuration
+    dataset.Rows, dataset.Columns = runner.rows, runner.columns
+    dataset.BitsAllocated, dataset.BitsStored = runner.bits_allocated, runner.bits_stored
+    dataset.HighBit = runner.bits_stored - 1
+    dataset.PixelRepresentation = runner.pixel_representation
+    dataset.PixelData = encapsulate([encoded])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = runner.transfer_syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return dataset
