@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediseg.casefile import RunOptions, version
-from mediseg.errors import Cancelled, Exit, MedisegError, OutputError
+from mediseg.casefile import RunOptions, check_models, version
+from mediseg.errors import Cancelled, Exit, MedisegError, OutputError, UsageError
 from mediseg.recipe import Recipe
 from mediseg.runner import CancelCheck, Case, Progress, ProgressCallback, run_case
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
+    from mediseg.record import CaseRecord
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def run_batch(
     With several workers each is a spawned process that keeps its models loaded. ``finished`` is called as each case
     ends. A KeyboardInterrupt leaves the finished cases and their index in place and is raised again.
     """
+    check_models(recipe)
     _make_folder(out)
     cases: dict[int, Case] = {}
     results = (
@@ -78,8 +81,13 @@ def exit_status(cases: Sequence[Case]) -> int:
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        has_index = (out / "index.html").exists() or (out / "index.csv").exists()
     except OSError as error:
-        raise OutputError(f"cannot make the output folder {out.name}: {error.strerror}") from error
+        raise OutputError(
+            f"cannot make the output folder {out.name}: {error.strerror}; choose another with --out"
+        ) from error
+    if has_index and not (out / "run.json").is_file():
+        raise OutputError(f"{out.name} holds an index that mediseg has not written; choose another folder with --out")
 
 
 def _one(
@@ -94,8 +102,22 @@ def _one(
         return _without_folder(recipe, item, out, item.error)
     try:
         return run_case(recipe, item, out, options, progress, cancel)
-    except OutputError as error:
+    except (UsageError, Cancelled):
+        raise
+    except MedisegError as error:
         return _without_folder(recipe, item, out, error)
+    except Exception as error:  # noqa: BLE001 - one case's bug must not stop the others
+        return _without_folder(recipe, item, out, _Bug(f"a bug in mediseg ({type(error).__name__}): {_where(error)}"))
+
+
+class _Bug(MedisegError):
+    exit_code = Exit.BUG
+
+
+def _where(error: Exception) -> str:
+    """Name the place in the code, never the message: its values could hold a name."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}; please report it"
 
 
 def _without_folder(recipe: Recipe, item: CaseInput, out: Path, error: MedisegError) -> Case:
@@ -188,6 +210,7 @@ def _write_index(recipe: Recipe, cases: Sequence[Case], out: Path) -> None:
     from mediseg.report import index_csv, render_index
 
     records = [case.record for case in cases]
+    everything = [*records, *_of_earlier_runs(out, {case.name for case in cases})]
     counts = {status: sum(r.status == status for r in records) for status in ("done", "refused", "failed")}
     summary = {
         "schema_version": "1.0",
@@ -196,6 +219,21 @@ def _write_index(recipe: Recipe, cases: Sequence[Case], out: Path) -> None:
         "counts": counts,
         "cases": [{"case": r.case, "status": r.status, "reason": r.reason} for r in records],
     }
-    write_bytes_atomically(out / "index.html", render_index(records).encode())
-    write_bytes_atomically(out / "index.csv", index_csv(records).encode())
+    write_bytes_atomically(out / "index.html", render_index(everything).encode())
+    write_bytes_atomically(out / "index.csv", index_csv(everything).encode())
     write_bytes_atomically(out / "run.json", (json.dumps(summary, indent=2, default=str) + "\n").encode())
+
+
+def _of_earlier_runs(out: Path, present: Set[str]) -> list[CaseRecord]:
+    """Return the records of the other complete cases in the folder, so that the index shows all that lies there."""
+    from mediseg.record import CaseRecord
+
+    records = []
+    for path in sorted(out.glob("*/report.json")):
+        if path.parent.name in present:
+            continue
+        try:
+            records.append(CaseRecord.from_json(path.read_bytes()))
+        except ValueError:  # not a report of this version: no row of ours
+            continue
+    return records

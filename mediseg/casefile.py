@@ -128,6 +128,16 @@ def model_record(step: RecipeStep) -> ModelRecord | None:
     return ModelRecord(name=bundle.name, version=bundle.version, sha256=bundle.sha256, licence=bundle.licence)
 
 
+def check_models(recipe: Recipe) -> None:
+    """Raise UsageError where a step's model is missing, damaged, or for another kind of step than the shipped one."""
+    from mediseg.inference import load_bundle
+
+    for step in recipe.steps:
+        if "model" in step.settings:
+            shipped = load_bundle(str(step.info.settings["model"].default))
+            load_bundle(step.settings["model"], str(shipped.settings["kind"]))
+
+
 def _recipe_record(job: Job) -> RecipeRecord:
     from mediseg.record import RecipeRecord, json_value
 

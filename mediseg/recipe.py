@@ -14,16 +14,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from mediseg._resources import shipped
 from mediseg.errors import UsageError, did_you_mean
 from mediseg.steps import StepInfo, describe
 from mediseg.steps.setting import Setting
-from mediseg.volume import RotatedROI
+from mediseg.volume import RotatedROI, Volume
+
+if TYPE_CHECKING:
+    import yaml
 
 #: kind of input -> name of the value it becomes
 INPUTS = {"head": "head", "slice": "image", "stations": "stations"}
@@ -83,12 +87,14 @@ def load_recipe(recipe: str, settings: Mapping[str, object] | None = None) -> Re
     text = path.read_bytes()
     raw = _parsed(text, path.name)
     kind = raw.get("input", "head")
-    if kind not in INPUTS:
+    if not isinstance(kind, str) or kind not in INPUTS:
         raise UsageError(f'{path.name}: input "{kind}" is unknown{did_you_mean(str(kind), INPUTS)}')
-    available: dict[str, type | None] = {INPUTS[kind]: None}
-    steps = []
+    available: dict[str, type | None] = {INPUTS[kind]: tuple if kind == "stations" else Volume}
+    steps: list[RecipeStep] = []
     for entry in raw["steps"]:
         step = _step(entry, available, path.name)
+        if step.info.name in [earlier.info.name for earlier in steps]:
+            raise UsageError(f"{path.name}: {step.info.name} stands twice; a step runs once in a recipe")
         available[step.info.gives] = get_type_hints(step.info.function)["return"]
         steps.append(step)
     outputs = raw.get("outputs")
@@ -118,11 +124,12 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
     import yaml
 
     try:
-        raw = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = yaml.load(text, Loader=_unique_keys())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         where = f" (line {place.line + 1})" if place else ""
-        raise UsageError(f"{name} is no valid YAML{where}") from error
+        why = f": {error.problem}" if isinstance(error, yaml.constructor.ConstructorError) else ""
+        raise UsageError(f"{name} is no valid YAML{where}{why}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list) or not raw["steps"]:
         raise UsageError(f'{name}: a recipe needs a list "steps" with at least one step')
     for key in raw:
@@ -132,6 +139,21 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
     if raw.get("outputs") is not None:
         _check_outputs(raw["outputs"], name)
     return raw
+
+
+def _unique_keys() -> type[yaml.SafeLoader]:
+    """Return a loader that refuses a key given twice, where YAML's own would silently take the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for key in keys:
+                if keys.count(key) > 1:
+                    raise yaml.constructor.ConstructorError(None, None, f'"{key}" stands twice', node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _check_outputs(outputs: object, name: str) -> None:
@@ -172,7 +194,7 @@ def _sources(
         source = str(given.get(value, value))
         root = source.partition(".")[0]
         if root in available:
-            _check_source(source, available, f"{recipe}: {info.name}")
+            _check_source(info, value, source, available, recipe)
             sources[value] = source
         elif required or value in given:
             raise UsageError(
@@ -181,7 +203,8 @@ def _sources(
     return sources
 
 
-def _check_source(source: str, available: Mapping[str, type | None], where: str) -> None:
+def _check_source(info: StepInfo, value: str, source: str, available: Mapping[str, type | None], recipe: str) -> None:
+    where = f"{recipe}: {info.name}"
     root, *attributes = source.split(".")
     kind = available[root]
     for attribute in attributes:
@@ -192,6 +215,12 @@ def _check_source(source: str, available: Mapping[str, type | None], where: str)
             raise UsageError(f'{where}: "{root}" has no "{attribute}"{did_you_mean(attribute, names)}')
         hint = get_type_hints(kind)[attribute]
         kind = hint if isinstance(hint, type) else None
+    wanted = get_type_hints(info.function)[value]
+    kinds = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    accepted = tuple(get_origin(one) or one for one in kinds if one is not NoneType)
+    if kind is not None and not issubclass(kind, accepted):
+        words = " or ".join(one.__name__ for one in accepted)
+        raise UsageError(f'{where}: {value} must be a {words}, and "{source}" is a {kind.__name__}')
 
 
 def _with_settings(recipe: Recipe, settings: Mapping[str, object]) -> Recipe:
@@ -248,13 +277,15 @@ def _converted(value: object, kind: type, where: str) -> Any:
         if str(value).lower() not in words:
             raise UsageError(f'{where} must be true or false, not "{value}"')
         return words[str(value).lower()]
-    if kind is int and isinstance(value, bool | float) and value != int(value):
-        raise UsageError(f'{where} must be a whole number, not "{value}"')
+    wanted = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+    problem = UsageError(f'{where} must be {wanted}, not "{str(value)[:40]}"')
     try:
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        wanted = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
-        raise UsageError(f'{where} must be {wanted}, not "{value}"') from error
+        converted = kind(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise problem from error
+    if kind is int and isinstance(value, bool | float) and value != converted:
+        raise problem
+    return converted
 
 
 def _check_bounds(value: Any, setting: Setting, where: str) -> None:

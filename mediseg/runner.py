@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediseg.casefile import Job, RunOptions, case_record, earlier_record, model_record
+from mediseg.casefile import Job, RunOptions, case_record, check_models, earlier_record, model_record
+from mediseg.casefolder import case_folder
 from mediseg.errors import Cancelled, Exit, InputError, MedisegError, OutputError, Refusal, UsageError, Warn
 from mediseg.meter import Meter, measured
 from mediseg.numerics.compute import COMPUTE, Compute
-from mediseg.outputs import NAMES, Written, lookup, write_values
+from mediseg.outputs import Written, lookup, write_values
 from mediseg.recipe import INPUTS, Recipe, RecipeStep, load_recipe
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def run(
     from mediseg.io.cases import find_cases
 
     loaded = load_recipe(recipe, settings)
+    check_models(loaded)
     cases = find_cases([Path(path)], loaded.input)
     if len(cases) != 1:
         raise UsageError(f"{Path(path).name} holds {len(cases)} cases; mediseg.run takes one, the command line a batch")
@@ -101,25 +103,13 @@ def run_case(
     if options.resume and (record := earlier_record(job)) is not None:
         code = Exit.DONE if record.status == "done" else Exit.REFUSED
         return Case(item.name, record.status, record.reason, job.folder, record, exit_code=code, resumed=True)
-    _fresh(job.folder)
+    _ = item.digest  # a file that cannot be read to its end fails here, before anything is written
     token = COMPUTE.set(Compute(options.threads, options.device))
     try:
-        return _Work(job, progress, cancel).do()
+        with case_folder(job.folder):
+            return _Work(job, progress, cancel).do()
     finally:
         COMPUTE.reset(token)
-
-
-def _fresh(folder: Path) -> None:
-    """Make the case's folder and take away what an earlier run left, its marker first."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("report.json", "report.html", "error.txt", *NAMES):
-            if not (folder / name).is_dir():
-                (folder / name).unlink(missing_ok=True)
-        for old in (folder / "dicom").glob("*.dcm"):
-            old.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder.name}: {error.strerror}") from error
 
 
 @dataclass

@@ -6,10 +6,11 @@ import pytest
 
 from mediseg.batch import exit_status, run_batch
 from mediseg.casefile import RunOptions
-from mediseg.errors import Exit
+from mediseg.errors import Exit, OutputError
 from mediseg.io.cases import find_cases
 from mediseg.recipe import load_recipe
 from tests.heads import shaded_ball, write_nifti
+from tests.io.dicom_factory import ramp, sagittal, write_series
 
 CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}
 
@@ -85,3 +86,40 @@ class _Ended:
 )
 def test_exit_status(codes, expected):
     assert exit_status([_Ended(code) for code in codes]) == expected
+
+
+def test_a_file_that_breaks_off_does_not_stop_the_others(folder, tmp_path):
+    paths = write_series(tmp_path / "in" / "scan", ramp((6, 5, 4)), sagittal((6, 5, 4)))
+    items = find_cases([folder])
+    paths[0].unlink()
+    batch = run_batch(load_recipe("bias", CHEAP), items, tmp_path / "out", RunOptions())
+    assert {c.name: c.status for c in batch.cases} == {"a": "done", "b": "done", "dark": "refused", "in": "failed"}
+    assert "moved or changed" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_bug_outside_the_steps_does_not_stop_the_others(folder, tmp_path, monkeypatch):
+    def broken(job):
+        if job.item.name == "a":
+            raise KeyError("SMITH")
+
+    monkeypatch.setattr("mediseg.runner.earlier_record", broken)
+    batch = _run(folder, tmp_path / "out")
+    assert [(c.name, c.status) for c in batch.cases] == [("a", "failed"), ("b", "done"), ("dark", "refused")]
+    assert batch.cases[0].exit_code == Exit.BUG
+    assert "a bug in mediseg (KeyError)" in batch.cases[0].reason
+    assert "SMITH" not in batch.cases[0].reason
+
+
+def test_the_index_shows_the_cases_of_earlier_runs_too(folder, tmp_path):
+    for name in ("a", "b"):
+        run_batch(load_recipe("bias", CHEAP), find_cases([folder / f"{name}.nii.gz"]), tmp_path / "out", RunOptions())
+    rows = list(csv.DictReader((tmp_path / "out" / "index.csv").open()))
+    assert {row["case"] for row in rows} == {"a", "b"}
+    assert [c["case"] for c in json.loads((tmp_path / "out" / "run.json").read_text())["cases"]] == ["b"]
+
+
+def test_an_index_of_somebody_else_is_not_overwritten(folder, tmp_path):
+    (tmp_path / "index.html").write_text("my site")
+    with pytest.raises(OutputError, match="an index that mediseg has not written"):
+        _run(folder, tmp_path)
+    assert (tmp_path / "index.html").read_text() == "my site"

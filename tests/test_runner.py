@@ -6,8 +6,11 @@ import pytest
 import mediseg
 from mediseg import Cancelled, InputError, UsageError
 from mediseg.casefile import RunOptions
+from mediseg.casefolder import UNFINISHED
+from mediseg.errors import OutputError
 from mediseg.record import shipped_schema
 from tests.heads import shaded_ball, write_nifti
+from tests.io.dicom_factory import ramp, sagittal, write_series
 
 CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}
 
@@ -74,7 +77,8 @@ def test_a_case_whose_file_was_lost_is_done_again(head, tmp_path):
 
 def test_a_half_written_report_is_done_again(head, tmp_path):
     case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
-    (case.folder / "report.json").write_text('{"status": "done"')
+    whole = (case.folder / "report.json").read_bytes()
+    (case.folder / "report.json").write_bytes(whole[: len(whole) // 2])
     assert not mediseg.run("bias", head, tmp_path / "out", settings=CHEAP).resumed
 
 
@@ -140,3 +144,52 @@ def test_a_recipes_outputs_drop_files(head, tmp_path):
     recipe.write_text("steps: [{correct_bias: {levels: 1, iterations: 2}}]\noutputs: [corrected.nii.gz]")
     case = mediseg.run(str(recipe), head, tmp_path / "out")
     assert {p.name for p in case.folder.iterdir()} == {"corrected.nii.gz", "report.html", "report.json"}
+
+
+def test_files_of_somebody_else_are_never_touched(head, tmp_path):
+    mine = [tmp_path / "out" / "ball" / name for name in ("corrected.nii.gz", "dicom/IM1.dcm", "notes.txt")]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    with pytest.raises(OutputError, match="ball in --out holds files that mediseg has not written"):
+        mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+
+
+def test_a_file_put_into_a_finished_case_stays_when_it_is_done_again(head, tmp_path):
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    (case.folder / "callosum.nii.gz").write_text("drawn by hand")
+    assert not mediseg.run("bias", head, tmp_path / "out", settings={**CHEAP, "correct_bias.levels": 2}).resumed
+    assert (case.folder / "callosum.nii.gz").read_text() == "drawn by hand"
+
+
+def test_a_report_that_names_files_elsewhere_takes_none_away(head, tmp_path):
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    (tmp_path / "out" / "precious.txt").write_text("mine")
+    report = _report(case)
+    report["outputs"].append({"path": "../precious.txt", "kind": "html", "sha256": "0" * 64})
+    (case.folder / "report.json").write_text(json.dumps(report))
+    mediseg.run("bias", head, tmp_path / "out", settings={**CHEAP, "correct_bias.levels": 2})
+    assert (tmp_path / "out" / "precious.txt").read_text() == "mine"
+
+
+def test_a_run_that_was_cut_off_is_done_again(head, tmp_path):
+    folder = tmp_path / "out" / "ball"
+    folder.mkdir(parents=True)
+    for name in (UNFINISHED, "corrected.nii.gz"):
+        (folder / name).touch()
+    assert mediseg.run("bias", head, tmp_path / "out", settings=CHEAP).status == "done"
+    assert not (folder / UNFINISHED).exists()
+
+
+def test_the_input_folder_is_no_output_folder(tmp_path):
+    paths = write_series(tmp_path / "study" / "dicom", ramp((6, 5, 4)), sagittal((6, 5, 4)))
+    with pytest.raises(OutputError, match="has not written"):
+        mediseg.run("bias", tmp_path / "study", tmp_path)
+    assert all(path.is_file() for path in paths)
+
+
+def test_a_model_of_the_wrong_kind_is_told_before_anything_is_read(head, tmp_path):
+    with pytest.raises(UsageError, match="is for callosum, this step needs one for brain"):
+        mediseg.run("brain", head, tmp_path / "out", settings={"extract_brain.model": "callosum-unet"})
+    assert not (tmp_path / "out").exists()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 import click
 
 from mediseg.errors import Exit, MedisegError, did_you_mean
 
+_FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 COMMANDS = {
     "run": "run a recipe on studies or files",
     "plan": "show what would run on an input, and why the rest is left out; writes nothing",
@@ -63,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status. Every error is one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        result = group.main(arguments, prog_name="mediseg", standalone_mode=False)
+        with _stopped_politely():
+            result = group.main(arguments, prog_name="mediseg", standalone_mode=False)
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
@@ -73,10 +82,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, str(error), error.exit_code, arguments)
     except (KeyboardInterrupt, click.Abort) as error:
         return _fail(error, "interrupted; finished cases stay, the next run resumes", Exit.INTERRUPTED, arguments)
+    except (BrokenPipeError, SystemExit) as error:  # click turns the first into the second
+        _drop_stdout()
+        return _fail(error, "whoever read the output has stopped reading", Exit.UNWRITABLE, arguments)
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _bug(error, arguments)
+        _drop_stdout()
+        return _fail(error, f"the output cannot be written: {error.strerror}", Exit.UNWRITABLE, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
-        hint = "run again with --debug to see where, and report it"
-        return _fail(error, f"a bug in mediseg ({type(error).__name__}); {hint}", Exit.BUG, arguments)
+        return _bug(error, arguments)
     return int(result or 0)
+
+
+def _bug(error: Exception, arguments: Sequence[str]) -> int:
+    hint = "run again with --debug to see where, and report it"
+    return _fail(error, f"a bug in mediseg ({type(error).__name__}); {hint}", Exit.BUG, arguments)
+
+
+@contextmanager
+def _stopped_politely() -> Iterator[None]:
+    """Treat a request to end (SIGTERM) as Ctrl-C, so that finished cases and their index stay."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _drop_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not stumble over it at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # no real file, as under a test
+        sys.stdout = io.StringIO()
 
 
 def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str]) -> int:

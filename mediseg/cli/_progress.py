@@ -25,6 +25,11 @@ _WORDS = {
 }
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 warning`` or ``2 warnings``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Display:
     """Shows which case is at which stage and how much remains."""
 
@@ -76,5 +81,5 @@ class Display:
             click.echo(f"mediseg: {case.name}: {case.status}: {' '.join(case.reason.split())}", err=True)
         elif not self._quiet:
             already = " (already)" if case.resumed else ""
-            warned = f", {len(case.record.warnings)} warnings" if case.record.warnings else ""
+            warned = f", {counted(len(case.record.warnings), 'warning')}" if case.record.warnings else ""
             click.echo(f"{case.name}: done{already}{warned}", err=True)

@@ -23,7 +23,7 @@ def command(as_json: bool) -> int:
         click.echo(json.dumps(fields))
     else:
         for key, value in fields.items():
-            click.echo(f"{key}: {value}")
+            click.echo(f"{key}: {_words(value)}")
     return 0
 
 
@@ -46,6 +46,12 @@ def _facts() -> dict[str, object]:
         },
         "executable": sys.executable,
     }
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {text or 'missing'}" for name, text in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _version(name: str) -> str | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mediseg.cli._progress import counted
+
 if TYPE_CHECKING:
     from mediseg.planning import Plan, PlannedCase, Row
 
@@ -41,7 +43,7 @@ def _case_lines(case: PlannedCase) -> list[str]:
     lines = [f"{case.name} ({case.kind})" if case.kind else case.name]
     lines += [f"  {'>' if row.used else ' '} {_row(row)}" for row in case.rows]
     if case.other_files:
-        lines.append(f"    {case.other_files} other files ignored")
+        lines.append(f"    {counted(case.other_files, 'other file')} ignored")
     lines.append(f"  would run: {case.chosen}" if case.chosen else f"  would not run: {case.error}")
     return lines
 

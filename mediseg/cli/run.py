@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mediseg.errors import UsageError
+from mediseg.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from mediseg.batch import Batch
@@ -56,9 +56,9 @@ def run_options(function: Any) -> Any:
 )
 @click.argument("recipe")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the results.")
+@click.option("--out", required=True, metavar="DIR", help="Folder for the results; made if it is not there.")
 @run_options
-def command(recipe: str, inputs: tuple[str, ...], out: Path, **options: Any) -> int:
+def command(recipe: str, inputs: tuple[str, ...], out: str, **options: Any) -> int:
     """Run RECIPE on every INPUT: DICOM folders, zips or files, NIfTI, MGH, NRRD, MetaImage, or folders of those.
 
     Results land in --out, one folder a case, with a report page each and an index over all.
@@ -68,7 +68,9 @@ def command(recipe: str, inputs: tuple[str, ...], out: Path, **options: Any) -> 
 
     loaded = load_recipe(recipe, parse_settings(options["settings"]))
     items = find_cases([Path(one) for one in inputs], loaded.input)
-    return run_items(loaded, items, out, options)
+    if not out:
+        raise UsageError("--out is empty; name the folder for the results")
+    return run_items(loaded, items, Path(out), options)
 
 
 def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: dict[str, Any]) -> int:
@@ -81,6 +83,13 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
     named = [_renamed(item, options["case_name"], n) for n, item in enumerate(items, start=1)]
     if len({item.name for item in named}) != len(named):
         raise UsageError(f'--case-name "{options["case_name"]}" gives two cases the same name; add {{index}}')
+    lines = _Lines()
+
+    def finished(case: Case) -> None:
+        display.case(case)
+        if options["as_json"]:
+            lines.print(case)
+
     with Display(len(named), quiet=options["quiet"]) as display:
         batch = run_batch(
             recipe,
@@ -89,10 +98,12 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
             _run_options(options),
             workers=options["workers"],
             progress=display.stage,
-            finished=lambda case: _finished(case, display, as_json=options["as_json"]),
+            finished=finished,
         )
     if not options["quiet"]:
         _summary(batch, out)
+    if lines.failure is not None:
+        raise OutputError(f"stdout cannot be written ({lines.failure.strerror}); the cases are done, see {out.name}")
     return batch.exit_code
 
 
@@ -110,21 +121,32 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
 
 
 def _renamed(item: CaseInput, template: str, index: int) -> CaseInput:
+    from mediseg.io.cases import safe_name
+
     if template == "{name}":
         return item
     try:
         name = template.format(name=item.name, index=index, hash=item.digest[:8])
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(f'--case-name "{template}": only {{name}}, {{index}} and {{hash}} may stand in it') from error
-    if not name or any(c in '<>:"/\\|?*' or ord(c) < 32 for c in name) or name.strip(". ") != name:
+    if safe_name(name.replace(" ", "_")) != name.replace(" ", "_"):
         raise UsageError(f'--case-name gives "{name}", which is no portable file name')
     return replace(item, name=name)
 
 
-def _finished(case: Case, display: Any, *, as_json: bool) -> None:
-    display.case(case)
-    if as_json:
-        click.echo(json.dumps(json.loads(case.record.to_json()), separators=(",", ":")))
+class _Lines:
+    """Prints a line a case on stdout. Nobody reads any more: the cases go on, the failure is told at the end."""
+
+    def __init__(self) -> None:
+        self.failure: OSError | None = None
+
+    def print(self, case: Case) -> None:
+        if self.failure is not None:
+            return
+        try:
+            click.echo(json.dumps(json.loads(case.record.to_json()), separators=(",", ":")))
+        except OSError as error:
+            self.failure = error
 
 
 def _summary(batch: Batch, out: Path) -> None:

@@ -37,7 +37,8 @@ _SUFFIXES = (
     ".hdr",
 )
 _PAIRED = (".mhd", ".nhdr", ".hdr")  # their pixels lie in a file beside them
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)  # names that Windows keeps for devices
+# names that Windows keeps for devices, and those of mediseg's own files beside the cases
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|index\.html|index\.csv|run\.json", re.I)
 _LONGEST_NAME = 80
 _CHUNK = 1 << 20
 
@@ -68,21 +69,25 @@ class CaseInput:
 
     def _volumes(self, wanted: str) -> tuple[Volume, ...]:
         from mediseg.io.formats import get
+        from mediseg.io.plausible import check_volume
 
         if self.study is None:
-            return tuple(get(self.kind).read(path) for path in self.paths)
+            return tuple(check_volume(get(self.kind).read(path), path.name) for path in self.paths)
         from mediseg.io.dicom.read import read_stack
         from mediseg.io.select import choose
 
         choice = choose(self.study, wanted)
-        volumes = [read_stack(stack, self.study.identity) for stack in choice.stacks]
+        volumes = [check_volume(read_stack(stack, self.study.identity), stack.name) for stack in choice.stacks]
         volumes[0] = replace(volumes[0], warnings=(*volumes[0].warnings, *choice.warnings))
         return tuple(volumes)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the content of the case's files, whatever they are called and in whatever order they come."""
-        return input_digest(self)
+        try:
+            return input_digest(self)
+        except OSError as error:
+            raise InputError("a file of the case cannot be read again: it was moved or changed meanwhile") from error
 
 
 def input_digest(case: CaseInput) -> str:
@@ -164,7 +169,9 @@ def _drafts(path: Path) -> list[_Draft]:
 
 
 def _unreadable(path: Path, error: MedisegError) -> _Draft:
-    return _Draft(_stem(path), CaseInput("", (path,), "", error=error))
+    """A case that tells why nothing can be read, by the file's name alone: folders are nobody's business."""
+    named = type(error)(str(error).replace(str(path), path.name or str(path)))
+    return _Draft(_stem(path), CaseInput("", (path,), "", error=named))
 
 
 def _file(path: Path) -> list[_Draft]:
@@ -333,12 +340,23 @@ def safe_name(text: str) -> str:
     return name or "case"
 
 
+def _without_names(case: CaseInput, known: Identity) -> CaseInput:
+    if case.error is None or not known.shares(str(case.error)):
+        return case
+    return replace(case, error=type(case.error)(f"{known.safe_path(case.paths[0])} cannot be read; copy it again"))
+
+
 def _named(drafts: Sequence[_Draft]) -> tuple[CaseInput, ...]:
+    """Give the cases their names. What one study says of a patient hides the name in every case given beside it."""
     names = [draft.stem for draft in drafts]
     count = Counter(name.casefold() for name in names)
+    known = Identity()
+    for draft in drafts:
+        known |= draft.identity
     for n, draft in enumerate(drafts):
-        if count[names[n].casefold()] > 1 or draft.identity.shares(names[n]):
+        if count[names[n].casefold()] > 1 or known.shares(names[n]):
             names[n] = f"case-{hashlib.sha256(draft.key.encode()).hexdigest()[:8]}"
+    drafts = [replace(draft, case=_without_names(draft.case, known)) for draft in drafts]
     seen: Counter[str] = Counter()
     cases = []
     for name, draft in zip(names, drafts, strict=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from mediseg.volume import Source, Volume
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz", ".mgh.gz", ".hdr", ".img")
 _GZIP = b"\x1f\x8b"
+_MOST_PACKED = 1032  # bytes that one byte of deflate can stand for
 SAME_MM = 0.1  # how far apart the corners placed by qform and sform may lie before it is worth a word
 
 
@@ -49,13 +52,17 @@ def read(path: Path) -> Volume:
     The place is the sform where its code is above 0, else the qform, else, without either, it is refused: an image
     without orientation has no left side. Raises InputError for a damaged file, Refusal for NaN or no place.
     """
-    import nibabel
+    from nibabel.imageglobals import LoggingOutputSuppressor
 
+    broken = InputError(f"{path.name} is damaged, incomplete, or not what its name says; copy it again")
     try:
-        image = _opened(path)
-        stored = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
-        raise InputError(f"{path.name} is damaged or incomplete; copy it again") from error
+        with LoggingOutputSuppressor():
+            image = _opened(path)
+            if not _can_hold(path, image):
+                raise broken
+            stored = np.asanyarray(image.dataobj)
+    except _unreadable() as error:
+        raise broken from error
     is_nifti = hasattr(image, "get_sform")
     affine_ras, warnings = _placed(image, path) if is_nifti else (np.asarray(image.affine, np.float64), ())
     array = fit_for_use(_three_axes(stored, path), path.name)
@@ -66,6 +73,27 @@ def read(path: Path) -> Volume:
         raise Refusal(f"{path.name} has no usable place in the patient: {error}") from error
     source = Source(files=(path,), kind="nifti" if is_nifti else "mgh", grid=geometry)
     return Volume(array, geometry, source, warnings)
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """Return what nibabel raises on a header or voxels that are not what they should be."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.freesurfer.mghformat import MGHError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError, ImageDataError
+
+    own = (ImageFileError, HeaderDataError, HeaderTypeError, ImageDataError, MGHError)
+    return (
+        *own, OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, KeyError, struct.error, zlib.error,
+    )  # fmt: skip
+
+
+def _can_hold(path: Path, image: Any) -> bool:
+    """True when a file is large enough for the voxels that its header promises: asked before memory is taken."""
+    needed = math.prod(int(n) for n in image.shape) * image.get_data_dtype().itemsize
+    pixels = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+    with pixels.open("rb") as stream:
+        is_packed = stream.read(2) == _GZIP
+    return bool(needed <= pixels.stat().st_size * (_MOST_PACKED if is_packed else 1))
 
 
 def _opened(path: Path) -> Any:
@@ -87,7 +115,8 @@ def _three_axes(stored: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     while stored.ndim > 3 and stored.shape[-1] == 1:
         stored = stored[..., 0]
     if stored.ndim > 3:
-        raise Refusal(f"{path.name} holds {stored.shape[3]} volumes in one file; give one of them as a file of its own")
+        count = math.prod(stored.shape[3:])
+        raise Refusal(f"{path.name} holds {count} volumes in one file; give one of them as a file of its own")
     while stored.ndim < 3:
         stored = stored[..., None]
     return stored
@@ -96,6 +125,8 @@ def _three_axes(stored: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 def _placed(image: Any, path: Path) -> tuple[Array, tuple[Warn, ...]]:
     sform, sform_code = image.get_sform(coded=True)
     qform, qform_code = _qform(image)
+    if sform_code and not np.isfinite(sform).all():
+        raise Refusal(f"{path.name} has no usable place in the patient: its sform holds values that are no numbers")
     if not sform_code and not qform_code:
         raise Refusal(
             f"{path.name} does not say how it lies in the patient (sform and qform codes are 0); left and right cannot "

@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ def head(tmp_path):
 
 def _mediseg(*arguments, **more):
     command = [sys.executable, "-m", "mediseg", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
+    more = {"stdout": subprocess.PIPE, **more}
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **more)
 
 
 def test_help_of_every_command_shows_an_example(capsys):
@@ -115,7 +118,7 @@ def test_a_disk_that_fills_up_is_exit_5_and_leaves_nothing_half_written(tmp_path
     )
     assert done.returncode == Exit.UNWRITABLE, done.stderr
     assert done.stderr.count("\n") == 1
-    assert [p.name for p in (tmp_path / "out" / "ball").iterdir() if p.stat().st_size] == []
+    assert not (tmp_path / "out" / "ball").exists()  # nothing was finished
 
 
 def test_a_bug_is_one_line_and_exit_70(monkeypatch, capsys):
@@ -174,3 +177,55 @@ def test_nothing_is_written_outside_the_output_folder(head, tmp_path):
     assert done.returncode == 0
     new = {p for p in tmp_path.rglob("*") if tmp_path / "out" not in (p, *p.parents)} - before
     assert new == {home}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs /dev/full and POSIX signals")
+class TestACutOffOutput:
+    def test_a_full_stdout_is_exit_5_and_the_cases_are_done(self, head, tmp_path):
+        with Path("/dev/full").open("w") as full:
+            done = _mediseg(
+                "run", "bias", head, "--out", str(tmp_path / "out"), "--json", "--quiet", *CHEAP, stdout=full
+            )
+        assert done.returncode == Exit.UNWRITABLE
+        assert done.stderr.count("\n") == 1
+        assert (tmp_path / "out" / "index.html").is_file()
+        assert (tmp_path / "out" / "ball" / "report.json").is_file()
+
+    def test_a_reader_that_goes_away_does_not_stop_the_batch(self, tmp_path):
+        for name in ("a", "b"):
+            write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(seed=ord(name)))
+        arguments = ["run", "bias", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", "--quiet", *CHEAP]
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = _mediseg(*arguments, stdout=writing)
+        os.close(writing)
+        assert done.returncode == Exit.UNWRITABLE
+        assert "stdout cannot be written" in done.stderr
+        assert {p.parent.name for p in (tmp_path / "out").glob("*/report.json")} == {"a", "b"}
+
+    def test_info_into_a_full_device(self):
+        with Path("/dev/full").open("w") as full:
+            done = _mediseg("info", stdout=full)
+        assert done.returncode == Exit.UNWRITABLE
+        assert "cannot be written" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_a_request_to_end_keeps_what_is_finished(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr("mediseg.recipe.recipes", lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main(["recipes"]) == Exit.INTERRUPTED
+        assert "the next run resumes" in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_the_users_error(capsys):
+    assert main(["models", "verify", "brain-unt"]) == Exit.USAGE
+    assert 'did you mean "brain-unet"' in capsys.readouterr().err
+
+
+def test_an_empty_out_is_the_users_error(head, capsys):
+    assert main(["run", "bias", head, "--out", ""]) == Exit.USAGE
+    assert "--out is empty" in capsys.readouterr().err
+
+
+def test_info_for_people_holds_no_python(capsys):
+    assert main(["info"]) == 0
+    assert "{" not in capsys.readouterr().out

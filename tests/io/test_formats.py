@@ -150,7 +150,7 @@ def test_values_beyond_float32_are_refused(tmp_path):
 def test_half_a_file_is_damaged(tmp_path, name):
     path = written(tmp_path / name, np.eye(4), RNG.integers(0, 999, (20, 20, 20)).astype(np.int16))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match="damaged or incomplete"):
+    with pytest.raises(InputError, match=r"damaged, incomplete|damaged or incomplete"):
         load(path)
 
 
