@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -118,13 +119,17 @@ class Measurement:
 class Measurements:
     """Named values, the thickness profile along the medial line (rostrum to splenium), and the parts on the grid.
 
-    ``thickness_mm`` (100,); ``medial_line_lps_mm`` (100, 3).
+    ``thickness_mm`` (100,); ``medial_line_lps_mm`` (100, 3). ``fastsurfer_parts``: the same mask in FreeSurfer's and
+    FastSurfer-CC's numbers, 251 (posterior) to 255 (anterior). ``lines_lps_mm``: what was measured along, by name, as
+    pairs of ends (n, 2, 3): ``thickness`` (one a point) and ``cc_index`` (longest, anterior, middle, posterior).
     """
 
     values: tuple[Measurement, ...]
     thickness_mm: npt.NDArray[np.float64]
     medial_line_lps_mm: npt.NDArray[np.float64]
     parts: Segmentation
+    fastsurfer_parts: Segmentation | None = None
+    lines_lps_mm: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[Warn, ...] = ()
 
     @property

@@ -47,3 +47,30 @@ def arch(spacing_mm: float = 0.5, radius_mm: float = 32.0, thickness_mm: float =
     x, y = (x - size / 2) * spacing_mm, (y - size / 2) * spacing_mm
     ring = np.clip(0.5 + (thickness_mm / 2 - np.abs(np.hypot(x, y) - radius_mm)) / spacing_mm, 0, 1)
     return ring * np.clip(0.5 - y / spacing_mm, 0, 1)
+
+
+def covered(inside, spacing_mm: float, size_mm: float = 100.0, pieces: int = 8) -> np.ndarray:
+    """How much of each pixel a shape covers; ``inside(x, y)`` tells which points (mm from the middle) it holds."""
+    count = round(size_mm / spacing_mm)
+    at = ((np.arange(count * pieces) + 0.5) / pieces - count / 2) * spacing_mm
+    y, x = np.meshgrid(at, at, indexing="ij")
+    return inside(x, y).reshape(count, pieces, count, pieces).mean(axis=(1, 3))
+
+
+def turned(inside, angle_deg: float, shift_mm: tuple[float, float] = (0.0, 0.0)):
+    """The same shape turned (positive: the posterior end lower) and shifted."""
+    cosine, sine = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+
+    def moved(x, y):
+        x, y = x - shift_mm[0], y - shift_mm[1]
+        return inside(cosine * x + sine * y, -sine * x + cosine * y)
+
+    return moved
+
+
+def ellipse(a_mm: float, b_mm: float):
+    return lambda x, y: (x / a_mm) ** 2 + (y / b_mm) ** 2 < 1
+
+
+def ring(inner_mm: float, outer_mm: float, open_below: bool = False):
+    return lambda x, y: (np.hypot(x, y) < outer_mm) & (np.hypot(x, y) > inner_mm) & ((y < 0) | (not open_below))

@@ -1,4 +1,7 @@
-"""Thickness of a band-shaped region by Laplace's equation (Jones et al. 2000, Hum Brain Mapp 11:12)."""
+"""Thickness of a band-shaped region by Laplace's equation (Jones et al. 2000, Hum Brain Mapp 11:12).
+
+The band's two ends are found from its own shape, so that nothing depends on how it lies in the image.
+"""
 
 from __future__ import annotations
 
@@ -7,117 +10,149 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mediseg.numerics.curves import resample_line, smoothed_line
+from mediseg.numerics.polygons import crossings, grid_inside, with_point
+from mediseg.numerics.shapes import polygon_area, polygon_perimeter
+
 Array = npt.NDArray[np.float64]
+Cells = npt.NDArray[np.bool_]
+
+_STEP_MM = 0.25
+_MOST_CELLS = 50_000
+_MOST_TURN = np.radians(20)
+_SMOOTH_MM = 1.0  # of the medial line, against the grid's steps
 
 
 @dataclass(frozen=True)
 class Band:
-    """A medial line from one tip to the other (n, 2) in mm, equally spaced, and the thickness across it (n,) in mm."""
+    """A band measured from one end to the other.
+
+    ``medial_mm`` (n, 2): equally spaced points of the medial line; ``thickness_mm`` (n,): length of the field line
+    through each; ``first_mm``, ``second_mm`` (n, 2): where that line meets the two sides; ``length_mm``: of the line.
+    """
 
     medial_mm: Array
     thickness_mm: Array
+    first_mm: Array
+    second_mm: Array
     length_mm: float
 
 
-def band_thickness(polygon_mm: Array, tips: tuple[int, int], samples: int, step_mm: float = 0.25) -> Band:
+def band_thickness(polygon_mm: Array, tips: tuple[int, int], samples: int, step_mm: float | None = None) -> Band:
     """Measure a band between two tips of its closed outline.
 
     ``polygon_mm`` (n, 2); ``tips`` are two of its point indices, which split it into two sides. A potential that is 0
-    on one side and 1 on the other, harmonic between, is solved on a grid of ``step_mm``; its 0.5 line is the medial
-    line, and thickness is the length of the field line through each of ``samples`` points on it, side to side.
+    on one side and 1 on the other, harmonic between, is solved on a grid of ``step_mm`` (0.25, finer where the band is
+    thin; the border counts where it lies between two cells). Its 0.5 line, smoothed by 1 mm along itself, is the medial
+    line; thickness is the length of the field line through each of ``samples`` points on it, side to side.
     """
-    first, second = _sides(polygon_mm, tips)
-    low = polygon_mm.min(axis=0) - 2 * step_mm
-    shape = np.ceil((polygon_mm.max(axis=0) - low) / step_mm).astype(int) + 3
-    distance = _signed_distance(polygon_mm, low, step_mm, shape)
-    inside = distance < 0
-    potential = _harmonic(inside, first, second, low, step_mm)
-    medial = _medial_line(potential, inside, low, step_mm, polygon_mm[tips[0]], polygon_mm[tips[1]])
-    even, length = resample_line(medial, samples)
-    field = _Field(potential, distance, low, step_mm)
-    thickness = field.reach(even, 1.0) + field.reach(even, -1.0)
-    return Band(even, thickness, length)
+    field = _solve(polygon_mm, tips, step_mm or _step(polygon_mm))
+    even, length = resample_line(_medial_line(field, polygon_mm[tips[0]], polygon_mm[tips[1]]), samples)
+    up, second = field.reach(even, 1.0)
+    down, first = field.reach(even, -1.0)
+    return Band(even, up + down, first, second, length)
 
 
-def resample_line(points: Array, samples: int) -> tuple[Array, float]:
-    """Return ``samples`` equally spaced points along an open line (m, 2), and its length."""
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    along = np.concatenate([[0.0], np.cumsum(steps)])
-    wanted = np.linspace(0, along[-1], samples)
-    return np.stack([np.interp(wanted, along, points[:, d]) for d in range(2)], axis=1), float(along[-1])
+def band_ends(polygon_mm: Array) -> tuple[Array, tuple[int, int]]:
+    """Find the two ends of a band: return its outline, with both among its points, and their indices.
+
+    First the two outline points with the longest way between them inside of the band; then twice the medial line
+    between the two is drawn on, bent as it was before, from one local thickness before each end to the outline. So the
+    end of a pointed shape is its point, of a round one its apex, and of one that is cut off the middle of the cut. The
+    end of smaller x (then y) comes first.
+    """
+    outline, tips = polygon_mm, _far_apart(polygon_mm)
+    for _ in range(2):
+        field = _solve(outline, tips, 2 * _step(polygon_mm))
+        medial, length = resample_line(_medial_line(field, outline[tips[0]], outline[tips[1]]), 200)
+        across = field.reach(medial, 1.0)[0] + field.reach(medial, -1.0)[0]
+        ends = [
+            _drawn_on(polygon_mm, line, wide, length) for line, wide in ((medial, across), (medial[::-1], across[::-1]))
+        ]
+        outline, tips = _with_both(polygon_mm, ends)
+    a, b = sorted(tips, key=lambda tip: (float(outline[tip, 0]), float(outline[tip, 1])))
+    return outline, (a, b)
 
 
-def _sides(polygon: Array, tips: tuple[int, int]) -> tuple[Array, Array]:
-    a, b = sorted(tips)
-    return polygon[a : b + 1], np.concatenate([polygon[b:], polygon[: a + 1]])
+def _drawn_on(polygon: Array, line: Array, thickness: Array, length: float) -> tuple[int, Array]:
+    """Return the outline's edge, and the place on it, where the line's beginning drawn on straight leaves the band."""
+    step = length / (len(line) - 1)
+    along = np.arange(len(line)) * step
+    # one local thickness from the end, but not beyond a quarter of the line: there the end bends it no more
+    near = np.flatnonzero((along <= thickness) & (along < length / 4))
+    inner = int(near[-1]) + 1
+    ahead = min(inner + max(1, int(np.ceil(1.0 / step))), len(line) - 1)
+    direction = line[inner] - line[ahead]
+    # and half as much again as the line turns over the thickness before it, so that a bent band stays in its middle
+    before = min(ahead + max(1, round(float(thickness[inner]) / step)), len(line) - 1)
+    earlier = line[before - (ahead - inner)] - line[before]
+    turn = np.arctan2(earlier[0] * direction[1] - earlier[1] * direction[0], earlier @ direction) / 2
+    unit = _turned(direction / np.linalg.norm(direction), float(np.clip(turn, -_MOST_TURN, _MOST_TURN)))
+    places, edges = crossings(polygon, line[inner], unit)
+    beyond = np.flatnonzero(places > 0)
+    if not len(beyond):  # the point lies on the outline already
+        nearest = int(np.linalg.norm(polygon - line[0], axis=1).argmin())
+        return nearest, polygon[nearest]
+    hit = beyond[0]
+    return int(edges[hit]), line[inner] + places[hit] * unit
 
 
-def _signed_distance(polygon: Array, low: Array, step: float, shape: npt.NDArray[np.int_]) -> Array:
-    """Distance of each grid cell's centre to the outline (mm), negative inside (even-odd rule)."""
+def _turned(vector: Array, angle: float) -> Array:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([cosine * vector[0] - sine * vector[1], sine * vector[0] + cosine * vector[1]])
+
+
+def _with_both(polygon: Array, ends: list[tuple[int, Array]]) -> tuple[Array, tuple[int, int]]:
+    (edge_a, a), (edge_b, b) = sorted(ends, key=lambda end: end[0])
+    if edge_a == edge_b:  # only where both ends are one: let the second be the farthest point
+        edge_b = int(np.linalg.norm(polygon - a, axis=1).argmax())
+        b = polygon[edge_b]
+        (edge_a, a), (edge_b, b) = sorted(((edge_a, a), (edge_b, b)), key=lambda end: end[0])
+    longer = with_point(with_point(polygon, edge_b, b), edge_a, a)
+    return longer, (edge_a + 1, edge_b + 2)
+
+
+def _far_apart(polygon: Array) -> tuple[int, int]:
+    """Return the two outline points with the longest way inside between them (two sweeps over a grid's graph)."""
     from scipy import spatial
+    from scipy.sparse.csgraph import dijkstra
 
-    places = np.argwhere(np.ones(shape, bool)) * step + low
-    border = _dense(np.concatenate([polygon, polygon[:1]]), step / 4)
-    distance = spatial.cKDTree(border).query(places)[0]
-    after = np.roll(polygon, -1, axis=0)
-    inside = np.zeros(len(places), bool)
-    for (x0, y0), (x1, y1) in zip(polygon, after, strict=True):
-        if y0 != y1:
-            crosses = (places[:, 1] < y0) != (places[:, 1] < y1)
-            inside ^= crosses & (places[:, 0] < x0 + (places[:, 1] - y0) * (x1 - x0) / (y1 - y0))
-    return np.asarray(np.where(inside, -distance, distance).reshape(shape))
-
-
-def _harmonic(inside: npt.NDArray[np.bool_], first: Array, second: Array, low: Array, step: float) -> Array:
-    """Solve Laplace's equation inside; each cell outside is 0 or 1 after the side that lies nearer."""
-    from scipy import sparse, spatial
-    from scipy.sparse import linalg
-
-    index = -np.ones(inside.shape, int)
+    step = 2 * _step(polygon)
+    low, shape = _grid(polygon, step)
+    inside = grid_inside(polygon, low, step, shape)
     cells = np.argwhere(inside)
-    index[inside] = np.arange(len(cells))
-    near_first, near_second = spatial.cKDTree(_dense(first, step)), spatial.cKDTree(_dense(second, step))
-    rows, columns, right = [], [], np.zeros(len(cells))
-    # every cell outside takes its side's value, so that gradients next to the border point across it
-    everywhere = np.argwhere(np.ones(inside.shape, bool)) * step + low
-    side = (near_second.query(everywhere)[0] < near_first.query(everywhere)[0]).astype(float).reshape(inside.shape)
-    for offset in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        neighbours = cells + offset
-        target = index[neighbours[:, 0], neighbours[:, 1]]
+    if len(cells) < 2:
+        first = int(np.linalg.norm(polygon - polygon.mean(axis=0), axis=1).argmax())
+        return first, int(np.linalg.norm(polygon - polygon[first], axis=1).argmax())
+    graph = _graph(inside, cells)
+    start = 0
+    for _ in range(2):
+        away = dijkstra(graph, indices=start)
+        start, end = int(np.where(np.isfinite(away), away, -1).argmax()), start
+    nearest = spatial.cKDTree(polygon).query(cells[[start, end]] * step + low)[1]
+    first, second = int(nearest[0]), int(nearest[1])
+    if first == second:
+        second = int(np.linalg.norm(polygon - polygon[first], axis=1).argmax())
+    return first, second
+
+
+def _graph(inside: Cells, cells: npt.NDArray[np.intp]) -> object:
+    """Return the graph of neighbouring cells (16 directions, so that ways are at most 3 % too long)."""
+    from scipy import sparse
+
+    padded = np.pad(inside, 2)
+    index = -np.ones(padded.shape, int)
+    index[padded] = np.arange(len(cells))
+    rows, columns, lengths = [], [], []
+    for offset in ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (2, 1), (1, -2), (2, -1)):
+        near = cells + 2 + offset
+        target = index[near[:, 0], near[:, 1]]
         rows.append(np.flatnonzero(target >= 0))
         columns.append(target[target >= 0])
-        beyond = np.flatnonzero(target < 0)
-        right[beyond] += side[neighbours[beyond, 0], neighbours[beyond, 1]]
-    all_rows, all_columns = np.concatenate(rows), np.concatenate(columns)
-    size = len(cells)
-    matrix = sparse.csc_matrix((-np.ones(len(all_rows)), (all_rows, all_columns)), shape=(size, size))
-    matrix += 4 * sparse.identity(size, format="csc")
-    potential = side
-    potential[inside] = linalg.spsolve(matrix, right)
-    return np.asarray(potential)
-
-
-def _dense(line: Array, step: float) -> Array:
-    """Fill a line with points, so that the nearest point is the nearest place on it."""
-    length = float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
-    return resample_line(line, max(2, int(np.ceil(2 * length / step))))[0]
-
-
-def _medial_line(
-    potential: Array, inside: npt.NDArray[np.bool_], low: Array, step: float, start: Array, end: Array
-) -> Array:
-    """Return the 0.5 line from tip to tip (mm)."""
-    import contourpy
-    from scipy import ndimage
-
-    # the line may end at the tips' last cells, so one ring of cells about the region still counts
-    near = ndimage.binary_dilation(inside)
-    lines = contourpy.contour_generator(z=np.ma.array(potential, mask=~near).T).lines(0.5)
-    longest = max(lines, key=lambda line: float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()))
-    medial = np.asarray(longest) * step + low
-    if np.linalg.norm(medial[0] - start) > np.linalg.norm(medial[-1] - start):
-        medial = medial[::-1]
-    return np.concatenate([start[None], medial, end[None]])
+        lengths.append(np.full(np.count_nonzero(target >= 0), float(np.hypot(*offset))))
+    parts = [np.concatenate(part) for part in (rows, columns, lengths)]
+    half = sparse.coo_matrix((parts[2], (parts[0], parts[1])), shape=(len(cells), len(cells))).tocsr()
+    return half + half.T
 
 
 @dataclass(frozen=True)
@@ -129,15 +164,18 @@ class _Field:
     low: Array
     step: float
 
-    def reach(self, points: Array, sign: float) -> Array:
-        """Length (mm) of the field lines from points (n, 2) up (sign 1) or down to the outline (midpoint rule)."""
+    def reach(self, points: Array, sign: float) -> tuple[Array, Array]:
+        """Follow the field lines from points (n, 2) up (sign 1) or down to the outline (midpoint rule).
+
+        Returns their lengths (n,) and ends (n, 2), in mm.
+        """
         gradient = np.stack([np.gradient(self.potential, axis=axis) for axis in range(2)])
         here = ((points - self.low) / self.step).T.copy()
         stride = 0.25  # cells
         length = np.zeros(here.shape[1])
         before = np.minimum(_at(self.distance, here), 0.0)
         moving = before < 0
-        for _ in range(int(40 / (stride * self.step))):  # no callosum is 40 mm thick
+        for _ in range(int(sum(self.potential.shape) / stride)):  # no way across is longer than the picture
             if not moving.any():
                 break
             middle = here + sign * stride / 2 * _unit(gradient, here)
@@ -147,10 +185,113 @@ class _Field:
             # the last stride ends on the outline
             share = np.where(left, before / np.where(left, before - now, -1.0), 1.0)
             length += np.where(moving, share * stride * self.step, 0.0)
+            here = np.where(moving, here + share * (there - here), here)
             moving &= ~left
-            here = np.where(moving, there, here)
             before = np.where(moving, now, before)
-        return length
+        return length, here.T * self.step + self.low
+
+
+def _solve(polygon: Array, tips: tuple[int, int], step: float) -> _Field:
+    first, second = _sides(polygon, tips)
+    low, shape = _grid(polygon, step)
+    distance = _signed_distance(polygon, low, step, shape)
+    return _Field(_harmonic(distance, first, second, low, step), distance, low, step)
+
+
+def _step(polygon: Array) -> float:
+    """Return the grid's step: a twelfth of the mean width, at most 0.25 mm; coarser for shapes of many cells."""
+    area = abs(polygon_area(polygon))
+    width = 2 * area / polygon_perimeter(polygon)
+    return max(min(_STEP_MM, width / 12), float(np.sqrt(area / _MOST_CELLS)))
+
+
+def _grid(polygon: Array, step: float) -> tuple[Array, tuple[int, int]]:
+    low = polygon.min(axis=0) - 2 * step
+    rows, columns = (np.ceil((polygon.max(axis=0) - low) / step).astype(int) + 3).tolist()
+    return low, (rows, columns)
+
+
+def _sides(polygon: Array, tips: tuple[int, int]) -> tuple[Array, Array]:
+    a, b = sorted(tips)
+    return polygon[a : b + 1], np.concatenate([polygon[b:], polygon[: a + 1]])
+
+
+def _signed_distance(polygon: Array, low: Array, step: float, shape: tuple[int, int]) -> Array:
+    """Distance of each grid cell's centre to the outline (mm), negative inside; to a cell or so far from it."""
+    from scipy import ndimage, spatial
+
+    inside = grid_inside(polygon, low, step, shape)
+    outward, inward = (ndimage.distance_transform_edt(mask) for mask in (~inside, inside))
+    distance = np.asarray((outward - inward) * step)
+    near = np.abs(distance) <= 3 * step
+    border = spatial.cKDTree(_dense(np.concatenate([polygon, polygon[:1]]), step / 4))
+    exact = border.query(np.argwhere(near) * step + low)[0]
+    distance[near] = np.where(inside[near], -exact, exact)
+    return distance
+
+
+def _harmonic(distance: Array, first: Array, second: Array, low: Array, step: float) -> Array:
+    """Solve Laplace's equation inside; each cell outside is 0 or 1 after the side that lies nearer.
+
+    Between a cell inside and one outside the border is where the distance is 0; the side's value holds there
+    (Gibou et al. 2002, J Comput Phys 176:205: symmetric, second order).
+    """
+    from scipy import sparse, spatial
+    from scipy.sparse import linalg
+
+    inside = distance < 0
+    index = -np.ones(inside.shape, int)
+    cells = np.argwhere(inside)
+    index[inside] = np.arange(len(cells))
+    near_first, near_second = spatial.cKDTree(_dense(first, step)), spatial.cKDTree(_dense(second, step))
+    side = np.zeros(inside.shape)
+    around = ~inside & (distance < 3 * step)
+    places = np.argwhere(around) * step + low
+    side[around] = near_second.query(places)[0] < near_first.query(places)[0]
+    depth = -distance[inside]
+    rows, columns = [], []
+    right, diagonal = np.zeros(len(cells)), np.zeros(len(cells))
+    for offset in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        row, column = (cells + offset).T
+        target = index[row, column]
+        rows.append(np.flatnonzero(target >= 0))
+        columns.append(target[target >= 0])
+        beyond = np.flatnonzero(target < 0)
+        outside = distance[row[beyond], column[beyond]]
+        weight = 1 / np.maximum(depth[beyond] / (depth[beyond] + outside), 1e-3)
+        right[beyond] += weight * side[row[beyond], column[beyond]]
+        diagonal[beyond] += weight
+        diagonal[rows[-1]] += 1
+    all_rows, all_columns = np.concatenate(rows), np.concatenate(columns)
+    size = len(cells)
+    matrix = sparse.csc_matrix((-np.ones(len(all_rows)), (all_rows, all_columns)), shape=(size, size))
+    potential = side
+    if size:
+        potential[inside] = linalg.spsolve(matrix + sparse.diags_array(diagonal, format="csc"), right)
+    return np.asarray(potential)
+
+
+def _dense(line: Array, step: float) -> Array:
+    """Fill a line with points, so that the nearest point is the nearest place on it."""
+    length = float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
+    return resample_line(line, max(2, int(np.ceil(2 * length / step))))[0]
+
+
+def _medial_line(field: _Field, start: Array, end: Array) -> Array:
+    """Return the 0.5 line from tip to tip (mm), smoothed along itself."""
+    import contourpy
+    from scipy import ndimage
+
+    # the line may end at the tips' last cells, so one ring of cells about the region still counts
+    near = ndimage.binary_dilation(field.distance < 0)
+    lines = contourpy.contour_generator(z=np.ma.array(field.potential, mask=~near).T).lines(0.5)
+    if not lines:
+        return np.stack([start, end])
+    longest = max(lines, key=lambda line: float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()))
+    medial = np.asarray(longest) * field.step + field.low
+    if np.linalg.norm(medial[0] - start) > np.linalg.norm(medial[-1] - start):
+        medial = medial[::-1]
+    return smoothed_line(np.concatenate([start[None], medial, end[None]]), _SMOOTH_MM)
 
 
 def _at(values: Array, places: Array) -> Array:

@@ -33,6 +33,34 @@ def isolated(probability: npt.NDArray[np.floating], level: float) -> Array:
     return np.where(near, probability, 0.0).astype(np.float64)
 
 
+def alone(probability: npt.NDArray[np.floating], level: float) -> Array:
+    """Return the map with all that lies nearer to another part than to the largest set to 0.
+
+    Parts are what reaches ``level``. Unlike ``isolated`` the whole soft border stays, however wide it is.
+    """
+    from scipy import ndimage
+
+    values = np.asarray(probability, dtype=np.float64)
+    part = largest_component(values >= level)
+    others = (values >= level) & ~part
+    if not others.any():
+        return values
+    to_part, to_others = (ndimage.distance_transform_edt(~mask) for mask in (part, others))
+    return np.where(to_part <= to_others, values, 0.0)
+
+
+def soft_weights(probability: npt.NDArray[np.floating], level: float, spacing: Array, margin_mm: float) -> Array:
+    """Return the weights (0..1) whose sum is the largest part's area in pixels, partial volume included.
+
+    What lies farther than ``margin_mm`` (at least two pixels) from the part counts nothing.
+    """
+    from scipy import ndimage
+
+    values = alone(probability, level)
+    away = ndimage.distance_transform_edt(~largest_component(values >= level), sampling=spacing)
+    return np.where(away <= max(margin_mm, 2 * float(max(spacing))), np.clip(values, 0, 1), 0.0)
+
+
 def bridged(probability: npt.NDArray[np.floating], level: float, join: float) -> tuple[Array, int]:
     """Close the gaps of a thin structure: return the map with necks raised to ``level``, and how many there were.
 
@@ -77,6 +105,25 @@ def outline(values: npt.NDArray[np.floating], level: float) -> Array:
     longest = max(lines, key=lambda line: abs(polygon_area(np.asarray(line))))
     points = np.asarray(longest, dtype=np.float64) - 1.0
     return points[:-1] if np.array_equal(points[0], points[-1]) else points
+
+
+def fine_outline(values: npt.NDArray[np.floating], level: float, spacing: Array, step_mm: float = 0.25) -> Array:
+    """Return ``outline`` in mm (n, 2), on a cubic spline through the pixels: ``spacing`` (2,) in mm.
+
+    The spline is read at ``step_mm`` or finer, so that coarse pixels give no chords. Raises ValueError as outline does.
+    """
+    from scipy import ndimage
+
+    reach = np.argwhere(values >= level)
+    if len(reach) == 0:
+        raise ValueError(f"the map never reaches {level}")
+    border = 4
+    low, high = np.maximum(reach.min(axis=0) - border, 0), reach.max(axis=0) + border + 1
+    padded = np.pad(values[low[0] : high[0], low[1] : high[1]].astype(np.float64), border)
+    finer = np.maximum(1, np.ceil(np.asarray(spacing) / step_mm)).astype(int)
+    axes = [np.arange((n - 1) * k + 1) / k for n, k in zip(padded.shape, finer, strict=True)]
+    smooth = ndimage.map_coordinates(padded, np.meshgrid(*axes, indexing="ij"), order=3, mode="constant")
+    return np.asarray((outline(smooth, level) / finer + low - border) * spacing)
 
 
 def polygon_area(points: Array) -> float:

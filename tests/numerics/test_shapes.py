@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from mediseg.numerics.shapes import bridged, isolated, largest_component, outline, polygon_area, polygon_perimeter
+from mediseg.numerics.shapes import (
+    alone,
+    bridged,
+    fine_outline,
+    isolated,
+    largest_component,
+    outline,
+    polygon_area,
+    polygon_perimeter,
+    soft_weights,
+)
 
 
 def test_largest_component_of_nothing_is_nothing():
@@ -84,3 +94,35 @@ def test_parts_without_a_bridge_stay_apart():
 def test_nothing_has_no_neck():
     assert bridged(np.zeros((4, 4)), 0.5, 0.2)[1] == 0
     assert bridged(np.ones((4, 4)), 0.5, 0.2)[1] == 0
+
+
+def test_alone_keeps_the_whole_soft_border_but_nothing_of_another_part():
+    values = np.zeros((5, 14))
+    values[2, 1:4] = 0.9
+    values[2, 4:7] = 0.3
+    values[2, 9:11] = 0.8
+    kept = alone(values, 0.5)
+    assert kept[2].tolist() == [0, 0.9, 0.9, 0.9, 0.3, 0.3, 0.3, *[0] * 7]
+    assert np.array_equal(alone(values[:, :8], 0.5), values[:, :8])
+
+
+def test_soft_weights_reach_as_far_as_they_may():
+    values = np.full((1, 20), 0.2)
+    values[0, 5:8] = 1.0
+    assert soft_weights(values, 0.5, np.array([1.0, 1.0]), 3.0).sum() == pytest.approx(3 + 6 * 0.2)
+    assert soft_weights(values, 0.5, np.array([1.0, 1.0]), 0.5).sum() == pytest.approx(3 + 4 * 0.2)  # two pixels
+
+
+def test_fine_outline_of_a_coarse_disc_has_no_chords():
+    y, x = np.mgrid[:40, :40] * 1.5
+    soft = np.clip(0.5 + (15.3 - np.hypot(y - 30.2, x - 29.9)) / 1.5, 0, 1)
+    points = fine_outline(soft, 0.5, np.array([1.5, 1.5]))
+    assert points.mean(axis=0) == pytest.approx([30.2, 29.9], abs=0.2)
+    radii = np.hypot(*(points - [30.2, 29.9]).T)
+    assert radii.mean() == pytest.approx(15.3, abs=0.02)
+    assert radii == pytest.approx(15.3, abs=0.15)  # a tenth of a pixel
+
+
+def test_fine_outline_of_nothing_says_so():
+    with pytest.raises(ValueError, match=r"never reaches 0\.5"):
+        fine_outline(np.zeros((3, 3)), 0.5, np.array([1.0, 1.0]))
