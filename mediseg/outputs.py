@@ -17,6 +17,8 @@ FILES = {
     "callosum.nii.gz": "callosum.mask",
     "callosum_probability.nii.gz": "callosum.probability",
     "callosum_parts.nii.gz": "measurements.parts",
+    "callosum.fastsurfer.nii.gz": "measurements.fastsurfer_parts",
+    "callosum.fastsurfer.json": "measurements",
     "roi.json": "localization",
     "scan_plan.json": "scan_plan",
 }

@@ -30,7 +30,7 @@ def write(value: object, path: str | Path, source: Volume | Source | None = None
     |---|---|---|---|---|
     | Volume (BiasCorrection: corrected; Midsagittal: image) | yes | | | derived MR, in a folder one file a slice |
     | Segmentation (Brain, Callosum: mask) | yes | | | SEG |
-    | Measurements | | | yes | SR, TID 1500 |
+    | Measurements | | FastSurfer-CC's names | yes | SR, TID 1500 |
     | RotatedROI, Localization | | yes | | |
     | ScanPlan | | yes | | |
 
@@ -86,6 +86,12 @@ def _scan_plan(value: ScanPlan, path: Path, _: Source | None) -> Path:
     from mediseg.io.jsonfiles import write_scan_plan
 
     return write_scan_plan(value, path)
+
+
+def _fastsurfer(value: Measurements, path: Path, _: Source | None) -> Path:
+    from mediseg.io.fastsurfer import write_fastsurfer
+
+    return write_fastsurfer(value, path)
 
 
 def _csv(value: Measurements, path: Path, _: Source | None) -> Path:
@@ -150,7 +156,7 @@ def _all(suffixes: tuple[str, ...], writer: Writer) -> dict[str, Writer]:
 _WRITERS: dict[type, dict[str, Writer]] = {
     Volume: {**_all(NIFTI, _nifti), **_all(DICOM, _mr), **_all(FOLDER, _mr_folder)},
     Segmentation: {**_all(NIFTI, _nifti), **_all(DICOM, _seg), **_all(FOLDER, _seg_folder)},
-    Measurements: {**_all(CSV, _csv), **_all(DICOM, _sr), **_all(FOLDER, _sr_folder)},
+    Measurements: {**_all(JSON, _fastsurfer), **_all(CSV, _csv), **_all(DICOM, _sr), **_all(FOLDER, _sr_folder)},
     RotatedROI: _all(JSON, _roi),
     Localization: _all(JSON, _roi),
     ScanPlan: _all(JSON, _scan_plan),

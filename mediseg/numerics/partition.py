@@ -9,6 +9,31 @@ from mediseg.numerics.curves import resample_line
 
 Array = npt.NDArray[np.float64]
 
+HOFER_FRAHM = (("I", 1 / 6), ("II", 1 / 2), ("III", 2 / 3), ("IV", 3 / 4), ("V", 1.0))
+
+#: scheme -> names of its parts, front to back, and the share of the way along at which each ends
+SCHEMES: dict[str, tuple[tuple[str, float], ...]] = {
+    "witelson": (
+        ("anterior third", 1 / 3),
+        ("anterior midbody", 1 / 2),
+        ("posterior midbody", 2 / 3),
+        ("isthmus", 4 / 5),
+        ("splenium", 1.0),
+    ),
+    "hofer_frahm": HOFER_FRAHM,
+    "medial": HOFER_FRAHM,
+    "vertical": HOFER_FRAHM,
+    "angular": tuple((str(n), n / 5) for n in range(1, 6)),
+}
+#: FreeSurfer's numbers and names, front to back; FastSurfer-CC gives them to Hofer-Frahm shares of the medial line
+FREESURFER = (
+    (255, "CC_Anterior"),
+    (254, "CC_Mid_Anterior"),
+    (253, "CC_Central"),
+    (252, "CC_Mid_Posterior"),
+    (251, "CC_Posterior"),
+)
+
 
 def along_axis(points: Array, start: Array, end: Array) -> Array:
     """Return the share (n,) of the straight way from ``start`` to ``end``: cuts lie at right angles to it."""

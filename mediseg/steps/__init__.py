@@ -30,7 +30,7 @@ REGISTRY = {
     "plan_scan": ("mediseg.steps.scanplan", "scan_plan"),
 }
 
-_UNITS = {"mm": "mm", "deg": "degrees", "ml": "ml", "mm2": "mm2"}
+_UNITS = {"mm": "mm", "deg": "degrees", "ml": "ml", "mm2": "mm2", "years": "years"}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mediseg.numerics import partition
 from mediseg.numerics.curves import turning_rad
 from mediseg.numerics.laplace import Band, band_ends, band_thickness
 from mediseg.numerics.moments import principal_axis
+from mediseg.numerics.partition import FREESURFER, SCHEMES
 from mediseg.numerics.polygons import crossings, farthest_pair
 from mediseg.numerics.shapes import alone, fine_outline, isolated, largest_component, polygon_perimeter, soft_weights
 from mediseg.results import Callosum, Measurement, Measurements
@@ -25,22 +26,6 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Share = Callable[[Array], Array]
 
-_HOFER_FRAHM = (("I", 1 / 6), ("II", 1 / 2), ("III", 2 / 3), ("IV", 3 / 4), ("V", 1.0))
-
-#: scheme -> names of its parts, front to back, and the share of the way along at which each ends
-SCHEMES: dict[str, tuple[tuple[str, float], ...]] = {
-    "witelson": (
-        ("anterior third", 1 / 3),
-        ("anterior midbody", 1 / 2),
-        ("posterior midbody", 2 / 3),
-        ("isthmus", 4 / 5),
-        ("splenium", 1.0),
-    ),
-    "hofer_frahm": _HOFER_FRAHM,
-    "medial": _HOFER_FRAHM,
-    "vertical": _HOFER_FRAHM,
-    "angular": tuple((str(n), n / 5) for n in range(1, 6)),
-}
 SCHEME_SOURCE = {
     "witelson": "Witelson 1989, Brain 112:799",
     "hofer_frahm": "Hofer & Frahm 2006, NeuroImage 32:989",
@@ -55,15 +40,6 @@ _SCHEME_METHOD = {
     "vertical": "between straight cuts at right angles to the longest line",
     "angular": "five sectors of 36 degrees about the middle of the lower side of the box along the principal axis",
 }
-#: FreeSurfer's numbers and names, front to back; FastSurfer-CC gives them to Hofer-Frahm shares of the medial line
-FREESURFER = (
-    (255, "CC_Anterior"),
-    (254, "CC_Mid_Anterior"),
-    (253, "CC_Central"),
-    (252, "CC_Mid_Posterior"),
-    (251, "CC_Posterior"),
-)
-
 _AREA = CodedConcept("42798000", "SCT", "Area")
 _LENGTH = CodedConcept("410668003", "SCT", "Length")
 _PERIMETER = CodedConcept("131191004", "SCT", "Perimeter")

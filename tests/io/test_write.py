@@ -14,9 +14,10 @@ import numpy as np
 import pydicom
 import pytest
 
+import mediseg
 from mediseg.errors import OutputError, UsageError
 from mediseg.geometry import Geometry
-from mediseg.io import load
+from mediseg.io import fastsurfer, load
 from mediseg.io.atomic import write_bytes_atomically, written_atomically
 from mediseg.io.csvfiles import measurements_csv
 from mediseg.io.jsonfiles import read_roi, schemas
@@ -26,6 +27,7 @@ from mediseg.results import Callosum, Measurement
 from mediseg.volume import Source, Volume
 from tests.io.dicom_factory import FRAME, ramp, sagittal, write_series
 from tests.io.results_factory import bias, case, localization, lopsided, measurements, plan, roi
+from tests.shapes import callosum_of, covered, ring
 
 OBLIQUE = np.array([[0.1, -0.8, 0.2, 3], [0.9, 0.1, 0.3, -20], [-0.2, 0.3, 1.9, 44], [0, 0, 0, 1.0]])
 
@@ -290,6 +292,36 @@ def test_written_files_fit_their_schemas(tmp_path: Path) -> None:
     for value, name in ((localization(), "roi"), (roi(), "roi"), (plan(), "scan_plan")):
         content = json.loads(write(value, tmp_path / f"{name}.json").read_text())
         jsonschema.validate(content, shipped_schema(f"{name}.schema.json"))
+
+
+def test_the_shipped_fastsurfer_schema_is_the_models() -> None:
+    assert shipped_schema(fastsurfer.SCHEMA_FILE) == json.loads(fastsurfer.schema_text())
+
+
+def test_measurements_that_were_not_made_are_null_in_fastsurfers_names(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    content = json.loads(write(measurements(lopsided(_grid())), tmp_path / "callosum.fastsurfer.json").read_text())
+    jsonschema.validate(content, shipped_schema(fastsurfer.SCHEMA_FILE))
+    assert content["total_area"] == 612.345678901
+    assert content["circularity"] is None
+    assert content["areas"] == [None] * 5
+    assert content["thickness"] == pytest.approx(4)
+    assert (len(content["thickness_profile"]), content["num_thickness_points"]) == (100, 100)
+
+
+def test_half_a_ring_in_fastsurfers_names(tmp_path: Path) -> None:
+    values = mediseg.measure_callosum(callosum_of(covered(ring(26, 34, open_below=True), 0.5), 0.5))
+    content = json.loads(write(values, tmp_path / "a.json").read_text())
+    assert content["total_area"] == values["area"].value
+    assert content["total_perimeter"] == values["perimeter"].value
+    assert content["cc_index"] == values["cc_index"].value
+    # half a turn in 98 corners, the same everywhere
+    assert content["curvature_body"] == pytest.approx(180 / 99, rel=0.02)
+    assert content["curvature_subsegments"][1:4] == pytest.approx([180 / 99] * 3, rel=0.03)
+    assert sum(content["areas"]) == pytest.approx(content["total_area"])
+    assert content["areas"][1] == pytest.approx(content["total_area"] / 3, rel=0.03)
+    assert next(iter(content["labels"].items())) == ("251", "CC_Posterior")
+    assert content["subdivision_ratios"] == pytest.approx([1 / 6, 1 / 2, 2 / 3, 3 / 4])
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from scipy import ndimage
 
 from mediseg import Refusal
 from mediseg.errors import Code
-from mediseg.steps.morphometry import FREESURFER, SCHEMES, measure_callosum
+from mediseg.numerics.partition import FREESURFER, SCHEMES
+from mediseg.steps.morphometry import measure_callosum
 from tests.shapes import arch, callosum_of, covered, ellipse, ring, soft_bar, turned
 
 HALF = np.pi / 2
