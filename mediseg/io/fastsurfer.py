@@ -27,7 +27,7 @@ _DEGREES = "mean angle between neighbouring segments of the medial line at num_t
 
 
 class FastSurferFile(BaseModel):
-    """callosum.fastsurfer.json: the mid-sagittal callosum under FastSurfer-CC's names; lengths in mm; null: not defined."""
+    """callosum.fastsurfer.json: the callosum under FastSurfer-CC's names; lengths in mm; null where not defined."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mediseg.numerics.curves import resample_line, smoothed_line
-from mediseg.numerics.polygons import crossings, grid_inside, with_point
+from mediseg.numerics.polygons import crossings, deepest_pocket, grid_inside, with_point
 from mediseg.numerics.shapes import polygon_area, polygon_perimeter
 
 Array = npt.NDArray[np.float64]
@@ -19,6 +19,8 @@ Cells = npt.NDArray[np.bool_]
 
 _STEP_MM = 0.25
 _MOST_CELLS = 50_000
+_REACH, _ROUNDS = 0.85, 3  # how far before an arch's ends (in mean widths) its medial line is drawn on, how often
+_BELOW = 0.3
 _MOST_TURN = np.radians(20)
 _SMOOTH_MM = 1.0  # of the medial line, against the grid's steps
 
@@ -56,29 +58,52 @@ def band_thickness(polygon_mm: Array, tips: tuple[int, int], samples: int, step_
 def band_ends(polygon_mm: Array) -> tuple[Array, tuple[int, int]]:
     """Find the two ends of a band: return its outline, with both among its points, and their indices.
 
-    First the two outline points with the longest way between them inside of the band; then twice the medial line
-    between the two is drawn on, bent as it was before, from one local thickness before each end to the outline. So the
-    end of a pointed shape is its point, of a round one its apex, and of one that is cut off the middle of the cut. The
-    end of smaller x (then y) comes first.
+    Of an arch, the outline points nearest to two places below it (``_below_the_arch``): for a callosum the rostrum's
+    tip and the splenium's underside. Of a straight shape, the two with the longest way between them inside. Then the
+    medial line between the two is drawn on, bent as it was before, from a short way before each end to the outline, so that
+    the end of a band that is cut off is the middle of the cut. The end of smaller x (then y) comes first.
     """
-    outline, tips = polygon_mm, _far_apart(polygon_mm)
-    for _ in range(2):
+    arch = _below_the_arch(polygon_mm)
+    outline, tips = polygon_mm, arch or _far_apart(polygon_mm)
+    reach = _REACH * _mean_width(polygon_mm) if arch else np.inf
+    for _ in range(_ROUNDS):
         field = _solve(outline, tips, 2 * _step(polygon_mm))
         medial, length = resample_line(_medial_line(field, outline[tips[0]], outline[tips[1]]), 200)
-        across = field.reach(medial, 1.0)[0] + field.reach(medial, -1.0)[0]
-        ends = [
-            _drawn_on(polygon_mm, line, wide, length) for line, wide in ((medial, across), (medial[::-1], across[::-1]))
-        ]
-        outline, tips = _with_both(polygon_mm, ends)
+        across = np.minimum(field.reach(medial, 1.0)[0] + field.reach(medial, -1.0)[0], reach)
+        sides = ((medial, across), (medial[::-1], across[::-1]))
+        outline, tips = _with_both(polygon_mm, [_drawn_on(polygon_mm, line, wide, length) for line, wide in sides])
     a, b = sorted(tips, key=lambda tip: (float(outline[tip, 0]), float(outline[tip, 1])))
     return outline, (a, b)
+
+
+def _below_the_arch(polygon: Array) -> tuple[int, int] | None:
+    """Return the outline points of either half nearest to the two places below an arch; None for no arch.
+
+    An arch is open where its convex hull leaves the outline farthest, by more than the band's mean width. The places
+    stand where the commissures lie under a callosum: at thirds of the opening, 0.3 of its width away from the arch.
+    """
+    hull, depth = deepest_pocket(polygon)
+    if depth <= _mean_width(polygon):
+        return None
+    front, back = polygon[hull[0]], polygon[hull[1]]
+    way = back - front
+    width = float(np.linalg.norm(way))
+    away = np.array([way[1], -way[0]]) / width
+    pocket = polygon[(hull[0] + 1 + np.arange((hull[1] - hull[0] - 1) % len(polygon))) % len(polygon)]
+    away *= -np.sign(((pocket - front) @ away)[np.abs((pocket - front) @ away).argmax()])
+    along = (polygon - front) @ way / width**2
+    tips = []
+    for share, half in ((1 / 3, along < 0.5), (2 / 3, along >= 0.5)):
+        place = front + share * way + _BELOW * width * away
+        tips.append(int(np.where(half, np.linalg.norm(polygon - place, axis=1), np.inf).argmin()))
+    return tips[0], tips[1]
 
 
 def _drawn_on(polygon: Array, line: Array, thickness: Array, length: float) -> tuple[int, Array]:
     """Return the outline's edge, and the place on it, where the line's beginning drawn on straight leaves the band."""
     step = length / (len(line) - 1)
     along = np.arange(len(line)) * step
-    # one local thickness from the end, but not beyond a quarter of the line: there the end bends it no more
+    # the first point farther from the end than the band is thick there, but not beyond a quarter of the line
     near = np.flatnonzero((along <= thickness) & (along < length / 4))
     inner = int(near[-1]) + 1
     ahead = min(inner + max(1, int(np.ceil(1.0 / step))), len(line) - 1)
@@ -200,9 +225,11 @@ def _solve(polygon: Array, tips: tuple[int, int], step: float) -> _Field:
 
 def _step(polygon: Array) -> float:
     """Return the grid's step: a twelfth of the mean width, at most 0.25 mm; coarser for shapes of many cells."""
-    area = abs(polygon_area(polygon))
-    width = 2 * area / polygon_perimeter(polygon)
-    return max(min(_STEP_MM, width / 12), float(np.sqrt(area / _MOST_CELLS)))
+    return max(min(_STEP_MM, _mean_width(polygon) / 12), float(np.sqrt(abs(polygon_area(polygon)) / _MOST_CELLS)))
+
+
+def _mean_width(polygon: Array) -> float:
+    return 2 * abs(polygon_area(polygon)) / polygon_perimeter(polygon)
 
 
 def _grid(polygon: Array, step: float) -> tuple[Array, tuple[int, int]]:

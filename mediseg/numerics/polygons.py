@@ -50,6 +50,25 @@ def farthest_pair(polygon: Array) -> tuple[Array, Array]:
     return a, b
 
 
+def deepest_pocket(polygon: Array) -> tuple[tuple[int, int], float]:
+    """Return the two hull points between which the outline falls farthest behind its convex hull, and how far.
+
+    The outline runs from the first to the second of them through the pocket. Needs three points.
+    """
+    from scipy.spatial import ConvexHull
+
+    hull = np.sort(ConvexHull(polygon).vertices)
+    best, deepest = (int(hull[0]), int(hull[1])), -1.0
+    for first, second in zip(hull, np.roll(hull, -1), strict=True):
+        within = polygon[(first + np.arange((second - first) % len(polygon) + 1)) % len(polygon)]
+        lid = within[-1] - within[0]
+        offset = within - within[0]
+        depth = float(np.abs(offset[:, 0] * lid[1] - offset[:, 1] * lid[0]).max() / np.linalg.norm(lid))
+        if depth > deepest:
+            best, deepest = (int(first), int(second)), depth
+    return best, deepest
+
+
 def with_point(polygon: Array, edge: int, point: Array) -> Array:
     """Return the outline with a point put in after point ``edge``."""
     return np.insert(polygon, edge + 1, point, axis=0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mediseg.numerics.polygons import crossings, farthest_pair, grid_inside, with_point
+from mediseg.numerics.polygons import crossings, deepest_pocket, farthest_pair, grid_inside, with_point
 
 SQUARE = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
 U_SHAPE = np.array([[0, 0], [6, 0], [6, 4], [4, 4], [4, 2], [2, 2], [2, 4], [0, 4]], float)
@@ -27,6 +27,22 @@ def test_farthest_points_of_a_triangle():
     a, b = farthest_pair(np.array([[5.0, 1.0], [0.0, 0.0], [1.0, 2.0], [3.0, 1.0]]))
     assert a == pytest.approx([0, 0])
     assert b == pytest.approx([5, 1])
+
+
+def test_the_pocket_of_a_u_lies_between_its_arms():
+    (first, second), depth = deepest_pocket(U_SHAPE)
+    assert (first, second) == (2, 7)
+    assert depth == pytest.approx(2)
+
+
+def test_a_pocket_across_the_first_point_is_found():
+    (first, second), depth = deepest_pocket(np.roll(U_SHAPE, 3, axis=0))
+    assert depth == pytest.approx(2)
+    assert first > second
+
+
+def test_a_square_has_no_pocket():
+    assert deepest_pocket(SQUARE)[1] == pytest.approx(0)
 
 
 def test_a_point_is_put_in_after_its_edge():
