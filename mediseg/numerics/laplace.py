@@ -60,8 +60,8 @@ def band_ends(polygon_mm: Array) -> tuple[Array, tuple[int, int]]:
 
     Of an arch, the outline points nearest to two places below it (``_below_the_arch``): for a callosum the rostrum's
     tip and the splenium's underside. Of a straight shape, the two with the longest way between them inside. Then the
-    medial line between the two is drawn on, bent as it was before, from a short way before each end to the outline, so that
-    the end of a band that is cut off is the middle of the cut. The end of smaller x (then y) comes first.
+    medial line between the two is drawn on, bent as it was before, from a short way before each end to the outline, so
+    that the end of a band that is cut off is the middle of the cut. The end of smaller x (then y) comes first.
     """
     arch = _below_the_arch(polygon_mm)
     outline, tips = polygon_mm, arch or _far_apart(polygon_mm)
