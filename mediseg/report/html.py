@@ -9,13 +9,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mediseg.record import CaseRecord, InputRecord, MeasurementRecord, WarningRecord
-from mediseg.report import sections
+from mediseg.report import morphometry, sections
 from mediseg.results import SliceGroup
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_UNITS = {"mm2": "mm²", "mm3": "mm³", "mL": "ml", "deg": "°", "1": ""}
+_UNITS = {"mm2": "mm²", "mm3": "mm³", "mL": "ml", "deg": "°", "1": "", "/mm": "1/mm"}
 _STATUS = {"done": "Done", "refused": "Refused", "failed": "Failed"}
 
 #: section of the page -> (the step that gives it, its heading)
@@ -64,13 +64,16 @@ def render_case(record: CaseRecord, values: Mapping[str, object]) -> str:
         "plan": sections.plan_figures(drawn),
         "brain": sections.brain_mosaic(drawn),
         "bias": sections.bias_section(drawn),
-        "thickness": sections.thickness_chart(drawn),
+        "thickness": morphometry.thickness_section(drawn),
     }
+    areas, measurements = morphometry.area_rows(record.measurements)
     page = environment().get_template("case.html.j2")
     text = page.render(
         record=record,
         status=_STATUS[record.status],
         summary=summary(record, drawn),
+        areas=areas,
+        measurements=measurements,
         estimates=_estimates(record),
         groups=[_plan_row(g) for g in drawn.scan_plan.groups] if drawn.scan_plan else [],
         plan=drawn.scan_plan,
@@ -95,18 +98,16 @@ def number(value: float | None, digits: int | None = None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     if digits is None:
-        size = abs(value)
-        digits = (
-            0
-            if size == 0 or (size >= 100 and float(value).is_integer())
-            else 1
-            if size >= 100
-            else 2
-            if size >= 1
-            else 3
-        )
+        digits = _digits(float(value))
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("-") and not text.strip("-0.") else text
+
+
+def _digits(value: float) -> int:
+    size = abs(value)
+    if size == 0 or (size >= 100 and value.is_integer()):
+        return 0
+    return next((digits for limit, digits in ((100, 1), (1, 2), (0.1, 3), (0.01, 4)) if size >= limit), 3)
 
 
 def pretty_unit(unit: str) -> str:
@@ -153,7 +154,11 @@ def summary(record: CaseRecord, values: sections.Values) -> list[Tile]:
     measured = {m.name: m for m in record.measurements}
     tiles = [
         Tile(label, number(measured[name].value, 1), pretty_unit(measured[name].unit), range_note(measured[name]))
-        for name, label in (("area", "Callosum area"), ("length", "Callosum length"))
+        for name, label in (
+            ("area", "Callosum area"),
+            ("length", "Callosum length"),
+            ("thickness_mean", "Callosum thickness, mean"),
+        )
         if name in measured
     ]
     if record.roi is not None:

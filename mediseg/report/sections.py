@@ -78,7 +78,7 @@ class Toggle:
     label: str
 
 
-def _figure(view: fig.View, picture: fig.Picture, limits: tuple[float, float], alt: str, **more: Any) -> svg.Figure:
+def grey_figure(view: fig.View, picture: fig.Picture, limits: tuple[float, float], alt: str, **more: Any) -> svg.Figure:
     """Make a grey picture with the orientation letters; ``layers`` go under them."""
     width, height = view.size_mm
     font = more.pop("font_mm", 0.042 * max(width, height))
@@ -114,7 +114,7 @@ def midsagittal_section(values: Values) -> MidsagittalSection | None:
     drawn = _callosum_layers(values, view)
     chosen = values.localization.method if values.localization else ""
     kept = tuple(layer for layer in drawn if layer.key in ("contour", f"roi-{chosen}"))
-    overview = _figure(
+    overview = grey_figure(
         view,
         fig.cut(plane.image, view),
         limits,
@@ -150,14 +150,14 @@ def _legend(values: Values, keys: set[str]) -> tuple[Toggle, ...]:
 def _zoom(values: Values, image: Volume, whole: fig.View, limits: tuple[float, float]) -> svg.Figure | None:
     if values.callosum is None:
         return None
-    lines = _outline(values.callosum, whole)
+    lines = callosum_outline(values.callosum, whole)
     if not lines:
         return None
     points = np.vstack([*lines, *[c for _, c in _rectangles(values, whole)]])
     low, high = points.min(axis=0) - _AROUND_MM, points.max(axis=0) + _AROUND_MM
     spacing = min(0.4, whole.grid.spacing_mm[0])
     view = fig.part_of(whole, low, high, spacing)
-    return _figure(
+    return grey_figure(
         view,
         fig.cut(image, view, order=3),
         limits,
@@ -168,7 +168,7 @@ def _zoom(values: Values, image: Volume, whole: fig.View, limits: tuple[float, f
     )
 
 
-def _outline(callosum: Callosum, view: fig.View) -> list[Array]:
+def callosum_outline(callosum: Callosum, view: fig.View) -> list[Array]:
     """Outline the largest part as the measurements do: on the image's own pixels, then laid on the view."""
     own = fig.face_left(callosum.probability)
     soft = isolated(fig.cut(callosum.probability, own), 0.5).astype(np.float32)
@@ -181,7 +181,7 @@ def _outline(callosum: Callosum, view: fig.View) -> list[Array]:
 def _callosum_layers(values: Values, view: fig.View) -> tuple[svg.Layer, ...]:
     layers: list[svg.Layer] = []
     if values.callosum is not None:
-        lines = _outline(values.callosum, view)
+        lines = callosum_outline(values.callosum, view)
         if values.measurements is not None and lines:
             layers.append(_parts_layer(values.measurements, values.callosum, view))
         layers.append(svg.Layer("contour", (svg.Path(svg.outlines(lines)),) if lines else ()))
@@ -270,7 +270,7 @@ def _plan_figure(
     font = 0.044 * view.size_mm[1]  # the pictures stand side by side at one height
     groups = [svg.group_layer(group, view, font) for group in values.scan_plan.groups]
     picture = fig.shrunk(fig.cut(head, view), view, 0.8)
-    return _figure(
+    return grey_figure(
         view,
         picture,
         limits,
@@ -334,7 +334,7 @@ def _brain_tile(values: Values, frame: fig.Frame, plane: str, depth: float, limi
     width, height = view.size_mm
     font = 0.075 * min(width, height)
     label = svg.Layer("place", labels=(svg.Label(width - 0.4 * font, height - 0.5 * font, place, "end"),))
-    return _figure(
+    return grey_figure(
         view,
         fig.shrunk(fig.cut(values.head, view), view, 1.1),
         limits,
@@ -422,7 +422,7 @@ def _field_range(
 
 def _bias_figure(view: fig.View, picture: fig.Picture, limits: tuple[float, float], caption: str) -> svg.Figure:
     small = fig.shrunk(picture, view, 0.9)
-    return _figure(view, small, limits, f"{caption} the bias correction", caption=caption, scale=False, quality=80)
+    return grey_figure(view, small, limits, f"{caption} the bias correction", caption=caption, scale=False, quality=80)
 
 
 def _field_figure(view: fig.View, field: fig.Picture, limits: tuple[float, float], caption: str) -> svg.Figure:
@@ -435,31 +435,3 @@ def _field_figure(view: fig.View, field: fig.Picture, limits: tuple[float, float
     letters = svg.orientation_layer(view, width, height, font)
     alt = f"{caption}: the bias field in colours, {limits[0]:.2f} to {limits[1]:.2f}"
     return svg.Figure(width, height, fig.jpeg(picture, 85), alt, (letters,), caption, font)
-
-
-# ---------------------------------------------------------------- thickness
-
-
-def thickness_chart(values: Values) -> svg.Chart | None:
-    """Chart the thickness along the callosum, with the parts that the medial line runs through."""
-    measured = values.measurements
-    if measured is None or len(measured.thickness_mm) < 2:
-        return None
-    finite = measured.thickness_mm[np.isfinite(measured.thickness_mm)]
-    span = f", {finite.min():.1f} to {finite.max():.1f} mm" if finite.size else ""
-    alt = f"Thickness at {len(measured.thickness_mm)} points from rostrum to splenium{span}"
-    return svg.profile_chart(measured.thickness_mm, _part_runs(measured), alt)
-
-
-def _part_runs(measured: Measurements) -> list[tuple[int, int, int, str]]:
-    """Runs of points in the same part: (first, last, number, name)."""
-    parts = measured.parts
-    index = np.rint(parts.geometry.ijk_from_lps(measured.medial_line_lps_mm)).astype(int)
-    index = np.clip(index, 0, np.array(parts.geometry.shape) - 1)
-    numbers = parts.labels[index[:, 0], index[:, 1], index[:, 2]]
-    names = {segment.number: segment.name for segment in parts.segments}
-    edges = np.flatnonzero(np.diff(numbers)) + 1
-    runs = np.split(np.arange(len(numbers)), edges)
-    return [
-        (int(r[0]), int(r[-1]), int(numbers[r[0]]), names[int(numbers[r[0]])]) for r in runs if numbers[r[0]] in names
-    ]

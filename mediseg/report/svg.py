@@ -206,6 +206,7 @@ class Chart:
     x_title: str
     y_title: str
     alt: str
+    points: int = 0
     left: float = 14
     top: float = 5
     right: float = 4
@@ -251,6 +252,7 @@ def profile_chart(values: npt.ArrayLike, bands: Sequence[tuple[int, int, int, st
         x_title=chart.x_title,
         y_title=chart.y_title,
         alt=alt,
+        points=len(y_all),
     )
 
 
