@@ -2,7 +2,8 @@
 
 Truth: shapes with known area, thickness, length and bend (ellipses, a ring, half rings, a bent band), as the share of
 each pixel that they cover, at 0.5 to 1.5 mm, turned and shifted; also with a scanner's blur (Gaussian, half a pixel).
-Per measure: the mean and the largest error.
+Per measure: the mean and the largest error. ``area_line`` and ``area_spline`` are the areas inside of the 0.5 line,
+straight between pixels and on a spline, for comparison with the sum that ``area`` is.
 
 Repeatability (``--data DIR``: index.csv, images/, as in benchmarks/callosum_accuracy.py): mid-sagittal slices of sites
 that the shipped callosum model never saw, each segmented and measured as it is (0.5 mm) and again turned, on a coarser
@@ -29,6 +30,7 @@ from scipy import ndimage, special
 
 from mediseg.errors import Refusal
 from mediseg.geometry import Geometry
+from mediseg.numerics.shapes import fine_outline, outline, polygon_area
 from mediseg.results import Callosum
 from mediseg.steps.callosum import segment_callosum
 from mediseg.steps.morphometry import measure_callosum
@@ -122,10 +124,19 @@ def truth_errors(turns: int, blurred: bool) -> dict[str, dict[str, dict[float, l
         for pixel in (0.5, 0.75, 1.0, 1.25, 1.5):
             for _ in range(turns):
                 soft = covered(inside, pixel, float(rng.uniform(-40, 40)), rng.uniform(-1, 1, 2).tolist())
-                values = measured(as_callosum(ndimage.gaussian_filter(soft, 0.5) if blurred else soft, pixel))
-                for measure, truth in known.items():
+                soft = ndimage.gaussian_filter(soft, 0.5) if blurred else soft
+                values = measured(as_callosum(soft, pixel)) | polygons(soft, pixel)
+                holes = {} if name.startswith("ring") else dict.fromkeys(("area_line", "area_spline"), known["area"])
+                for measure, truth in (known | holes).items():
                     errors[measure][name][pixel].append(100 * (values[measure] / truth - 1))
     return errors
+
+
+def polygons(soft: Array, pixel_mm: float) -> dict[str, float]:
+    """Return the area inside of the 0.5 line, straight between pixels and on a spline: what ``area`` could also be."""
+    line = outline(soft, 0.5) * pixel_mm
+    spline = fine_outline(soft, 0.5, np.array([pixel_mm, pixel_mm]))
+    return {"area_line": abs(polygon_area(line)), "area_spline": abs(polygon_area(spline))}
 
 
 # ---------------------------------------------------------------- repeatability
