@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from mediseg.errors import Warn
+from mediseg.io.dicom.capture import write_captures
 from mediseg.io.dicom.derived import save
 from mediseg.io.dicom.image import (
     CORRECTED,
@@ -56,6 +59,16 @@ def write_dicom_outputs(
     if isinstance(bias, BiasCorrection) and origin.options.corrected:
         written += write_derived_series(bias.corrected, folder, origin, CORRECTED)
     return written, origin.warnings
+
+
+def write_report_pages(
+    pages: Sequence[npt.NDArray[np.uint8]], head: Volume, folder: Path, options: DicomOptions, note: str
+) -> list[Path]:
+    """Write a report's pages as Secondary Capture images of the head's study: ``report_NN.dcm``.
+
+    ``note`` is what the report may be used for. Raises UsageError when the head is not from DICOM, OutputError.
+    """
+    return write_captures(pages, folder, read_origin(head.source, options), note)
 
 
 def midsagittal_dataset(plane: Midsagittal, origin: Origin) -> Dataset:
