@@ -284,7 +284,8 @@ def _page(record: CaseRecord, images: Sequence[Image], index: int, count: int) -
         facts = " · ".join(text for text in (
             source.manufacturer, source.sequence, f"{' x '.join(map(str, source.shape))} voxels of "
             f"{' x '.join(number(v, 2) for v in source.spacing_mm)} mm", source.orientation) if text)  # fmt: skip
-        draw.text((MARGIN, 92), raster.spelt(facts), fill=raster.rgb("soft"), font=raster.font(_SMALL))
+        line = _wrapped(facts, _SMALL, _INNER)[0]
+        draw.text((MARGIN, 92), line, fill=raster.rgb("soft"), font=raster.font(_SMALL))
     draw.rectangle((MARGIN, 126, WIDTH - MARGIN, 168), fill=raster.rgb("amber-wash"))
     notice = raster.spelt(record.intended_use)
     draw.text((MARGIN + 12, 135), notice, fill=raster.rgb("amber"), font=raster.font(_TEXT))
