@@ -122,9 +122,14 @@ def image_distance_mm(paths: list[Path], truth: Volume) -> float:
     if array.size != truth.array.size or (ijk < 0).any() or (ijk >= truth.geometry.shape).any():
         return float("inf")
     values = _true_values(array[tuple(kji.T)], paths[0])
-    if np.abs(values - truth.array[tuple(ijk.T)].astype(float)).max() > float(np.ptp(truth.array)) / 32767:
+    if np.abs(values - truth.array[tuple(ijk.T)].astype(float)).max() > _step(truth):
         return float("inf")
     return float(np.linalg.norm(points - truth.geometry.lps_from_ijk(ijk), axis=1).max())
+
+
+def _step(truth: Volume) -> float:
+    """How much a value may change by being stored in 15 bits from zero (or what lies below) up."""
+    return (float(truth.array.max()) - min(float(truth.array.min()), 0.0)) / 32767
 
 
 def _true_values(pixels: np.ndarray, path: Path) -> np.ndarray:

@@ -46,7 +46,8 @@ class Origin:
 
     ``common``: patient, study and frame of reference, repaired. ``equipment`` and ``acquisition``: of the scanner.
     ``references[k]``: the image of slice k of ``grid``, None where there is none. ``is_stack``: the images lie as the
-    grid says, so that positions may be referenced image by image (false for a mosaic).
+    grid says, so that positions may be referenced image by image (false for a mosaic). ``thickness_mm``: of a slice, as
+    the source states it.
     """
 
     common: Dataset
@@ -57,6 +58,7 @@ class Origin:
     grid: Geometry
     references: tuple[Reference | None, ...]
     is_stack: bool
+    thickness_mm: float | None
     options: DicomOptions
     new_uid: Callable[[str], str]
     warnings: tuple[Warn, ...] = field(default=())
@@ -115,6 +117,9 @@ def read_origin(source: Source | None, options: DicomOptions) -> Origin:
         grid=source.grid,
         references=references,
         is_stack=is_stack,
+        thickness_mm=float(stated)
+        if isinstance(stated := source.facts.get("slice_thickness_mm"), int | float)
+        else None,
         options=options,
         new_uid=uid_maker(options, series_uid),
         warnings=repair_warning(notes),
