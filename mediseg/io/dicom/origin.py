@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, EnhancedMRImageStorage, MRImageStorage
 
 from mediseg.errors import InputError, Refusal, UsageError, Warn
 from mediseg.geometry import Array, Geometry
@@ -104,7 +105,9 @@ def read_origin(source: Source | None, options: DicomOptions) -> Origin:
         parts.append(part)
         notes += repaired
     common, equipment, acquisition, _geometry = parts
-    series_uid = source.series_uid or str(first.get("SeriesInstanceUID", ""))
+    series_uid = source.series_uid or derived_uid(str(common.get("StudyInstanceUID") or ""), "SeriesInstanceUID")
+    if not source.series_uid:
+        notes.append("SeriesInstanceUID: missing")
     notes += _complete(common, acquisition, series_uid, first)
     references, is_stack = _references(source, source.grid, headers)
     number = text_values(first, "SeriesNumber")
@@ -190,8 +193,11 @@ def _references(
         # the grid's own place, not the header's, which may be rounded unevenly: results were made on the grid, and
         # readers of 3-D objects want equal steps
         x, y, z = (float(v) for v in expected[k])
-        sop_class = "".join(text_values(headers[uid], "SOPClassUID")) or str(source.sop_class)
-        references.append(Reference(sop_class, uid, _frame(source, k), (x, y, z)))
+        frame = _frame(source, k)
+        named = "".join(text_values(headers[uid], "SOPClassUID")) or str(source.sop_class)
+        usual = EnhancedMRImageStorage if frame else MRImageStorage
+        sop_class = named if UID(named).is_valid else str(usual)
+        references.append(Reference(sop_class, uid, frame, (x, y, z)))
     return tuple(references), is_stack
 
 

@@ -16,7 +16,7 @@ from mediseg.io.dicom.derived import MANUFACTURER, MODEL, save, series_number, s
 from mediseg.io.dicom.origin import Origin
 from mediseg.io.dicom.repair import ds_text
 from mediseg.io.dicom.seg import KNOWN_CODES, PRIVATE_SCHEME, private_code_value, private_scheme
-from mediseg.io.dicom.stubs import stub_of, stubs, true_frames
+from mediseg.io.dicom.stubs import name_true_classes, stub_of, stubs, true_frames
 from mediseg.io.dicom.uids import derived_uid
 from mediseg.results import Measurement, Measurements
 from mediseg.volume import CodedConcept
@@ -78,6 +78,7 @@ def measurements_dataset(
         series_description="mediseg measurements",
     )
     _mend(made)
+    name_true_classes(made, origin)
     stamp(made, origin, is_image=False)
     made.CodingSchemeIdentificationSequence = [private_scheme()]
     return made
