@@ -92,7 +92,9 @@ def test_dcmqi_reads_the_report(tmp_path: Path) -> None:
     subprocess.run(
         [str(program), "--inputDICOM", str(report), "--outputMetadata", str(found)], check=True, capture_output=True
     )
-    (group,) = json.loads(found.read_text())["Measurements"]
+    group, brain = json.loads(found.read_text())["Measurements"]
+    assert brain["Finding"]["CodeValue"] == "12738006"
+    assert brain["segmentationSOPInstanceUID"] == pydicom.dcmread(tmp_path / "out" / "brain_seg.dcm").SOPInstanceUID
     assert group["Finding"]["CodeValue"] == group["FindingSite"]["CodeValue"] == "88442005"
     segment = pydicom.dcmread(tmp_path / "out" / "callosum_seg.dcm").SegmentSequence[0]
     assert group["TrackingUniqueIdentifier"] == segment.TrackingUID
