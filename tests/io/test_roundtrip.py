@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
+from mediseg.io.dicom.outputs import write_report_pages
+from mediseg.io.dicom.uids import DicomOptions
 from mediseg.results import Measurements
 from tests.io.dicom_factory import STUDY
 from tests.io.orthanc import Orthanc, needs_orthanc, running
@@ -67,6 +70,8 @@ def test_an_archive_gives_back_what_it_was_given(tmp_path: Path, archive: Orthan
 def test_an_archive_files_everything_in_the_sources_study(tmp_path: Path, archive: Orthanc) -> None:
     head = CASES["coronal"](tmp_path / "in")
     _, paths = written(head, tmp_path / "out", "labelmap")
+    page = np.full((40, 30, 3), 200, np.uint8)
+    paths += write_report_pages([page], head, tmp_path / "out", DicomOptions(), "Research use only.")
     sources = {archive.store(path) for path in (tmp_path / "in").iterdir()}
     made = {archive.store(path): path for path in paths}
     study = archive.get(f"/instances/{next(iter(sources))}/study")
@@ -76,10 +81,11 @@ def test_an_archive_files_everything_in_the_sources_study(tmp_path: Path, archiv
     modality = {
         path.stem: archive.get(f"/instances/{one}/series")["MainDicomTags"]["Modality"] for one, path in made.items()
     }
+    assert modality["report_01"] == "OT"
     assert modality["brain_seg"] == modality["callosum_seg"] == "SEG"
     assert (modality["measurements_sr"], modality["midsagittal"], modality["corrected_0001"]) == ("SR", "MR", "MR")
     for one, path in made.items():
-        if modality[path.stem] == "MR":
+        if modality[path.stem] in ("MR", "OT"):
             assert archive.preview(one).startswith(b"\x89PNG")
 
 
