@@ -76,6 +76,11 @@ def rgb(name: str) -> tuple[int, int, int]:
     return int(full[:2], 16), int(full[2:4], 16), int(full[4:], 16)
 
 
+def part_colour(number: int) -> tuple[int, int, int]:
+    """Return the colour of a part; the style sheet's seven come round again."""
+    return rgb(f"p{(number - 1) % 7 + 1}")
+
+
 def outlines(d: str) -> list[tuple[Points, bool]]:
     """Return the lines of a path made of M, L and Z, each with whether it is closed."""
     found = []
@@ -146,7 +151,7 @@ def _draw_layer(canvas: Canvas, layer: svg.Layer, font_mm: float) -> None:
     for path in layer.paths:
         lines = outlines(path.d)
         if layer.key == "parts":
-            canvas.fill([points for points, _ in lines], rgb("p" + path.style.removeprefix("part-")), 0.5)
+            canvas.fill([points for points, _ in lines], part_colour(int(path.style.removeprefix("part-"))), 0.5)
         elif path.style != "slab":
             colour, width = stroke(layer.key, path.style)
             for points, closed in lines:
@@ -160,7 +165,7 @@ def stroke(key: str, style: str) -> tuple[tuple[int, ...], float]:
     """Return the colour and the width in pixels of a layer's lines."""
     if key.startswith("plan-"):
         return (*rgb(key.removeprefix("plan-")), 255 if style else 107), _PLAN_WIDTHS[style]
-    name, width = _STROKES[key]
+    name, width = _STROKES.get(key, ("#ffffff", 1.5))
     return rgb(name), width
 
 
@@ -174,7 +179,7 @@ def charted(chart: svg.Chart, width_px: int) -> Image:
         canvas.line([(chart.left, y), (end, y)], soft, 1)
     for x, width, number, _ in chart.bands:
         box = [(x, chart.top), (x + width, chart.top), (x + width, floor), (x, floor)]
-        canvas.fill([box], rgb(f"p{number}"), 0.25)
+        canvas.fill([box], part_colour(number), 0.25)
     for points, _ in outlines(chart.curve):
         canvas.line(points, rgb("accent"), 2)
     canvas.line([(chart.left, chart.top), (chart.left, floor), (end, floor)], ink, 1.2)

@@ -108,6 +108,11 @@ def test_every_layer_of_the_page_has_a_colour(values):
         assert raster.drawn(figure, 200).size[0] == 200
 
 
+def test_parts_and_lines_beyond_the_known_have_a_colour():
+    assert raster.part_colour(255) == raster.part_colour(3) == raster.rgb("p3")
+    assert raster.stroke("something-new", "") == ((255, 255, 255), 1.5)
+
+
 def test_paths_are_read_as_they_were_written():
     d = svg.path([(0, 0), (1.5, -2), (3, 0.25)], closed=True) + svg.path([(4, 4), (5, 5)])
     assert raster.outlines(d) == [([(0, 0), (1.5, -2), (3, 0.25)], True), ([(4, 4), (5, 5)], False)]
