@@ -27,6 +27,7 @@ class RunOptions:
     resume: bool = True
     dicom: bool = True
     seg_type: str = "binary"
+    dicom_report: bool = False
     deterministic_uids: bool = False
 
     def parameters(self) -> dict[str, Any]:
@@ -36,6 +37,7 @@ class RunOptions:
             "device": self.device,
             "dicom": self.dicom,
             "seg_type": self.seg_type,
+            "dicom_report": self.dicom_report,
             "deterministic_uids": self.deterministic_uids,
         }
 

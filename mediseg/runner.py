@@ -18,7 +18,9 @@ from mediseg.recipe import INPUTS, Recipe, RecipeStep, load_recipe
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
+    from mediseg.io.dicom.uids import DicomOptions
     from mediseg.record import CaseRecord, ModelRecord, StepRecord
+    from mediseg.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ class _Work:
         with measured() as meter:
             written = self._write_files()
             record = self._case_record(status, reason, [])
+            written += self._write_dicom_report(record)
             html = render_case(record, self.values)
             write_bytes_atomically(self.job.folder / "report.html", html.encode())
             written.append(Written("report.html", "html"))
@@ -224,21 +227,46 @@ class _Work:
         )
 
     def _write_files(self) -> list[Written]:
-        written = write_values(self.values, self.job.folder, self.job.recipe.outputs)
-        if self.job.options.dicom and (self.job.recipe.outputs is None or "dicom" in self.job.recipe.outputs):
-            written += self._write_dicom()
-        return written
+        return write_values(self.values, self.job.folder, self.job.recipe.outputs) + self._write_dicom()
 
-    def _write_dicom(self) -> list[Written]:
-        head = self.job.first_volume(self.values)
-        if head is None or head.source is None or head.source.kind != "dicom":
-            return []
-        from mediseg.io.dicom.outputs import write_dicom_outputs
+    def _dicom_head(self) -> Volume | None:
+        """Return what DICOM may be derived from; None where the source was none, or nobody wants any."""
+        head, options = self.job.first_volume(self.values), self.job.options
+        is_dicom = head is not None and head.source is not None and head.source.kind == "dicom"
+        return head if is_dicom and options.dicom and self._keeps("dicom") else None
+
+    def _keeps(self, output: str) -> bool:
+        return self.job.recipe.outputs is None or output in self.job.recipe.outputs
+
+    def _dicom_options(self) -> DicomOptions:
         from mediseg.io.dicom.uids import DicomOptions
 
-        options = DicomOptions(self.job.options.seg_type, self.job.options.deterministic_uids, self.job.item.digest)
-        paths, warnings = write_dicom_outputs(self.values, head, self.job.folder / "dicom", options)
+        options = self.job.options
+        # the corrected head is as large as the source: a recipe that drops it as NIfTI drops it here too
+        keeps_corrected = self._keeps("corrected.nii.gz")
+        return DicomOptions(options.seg_type, options.deterministic_uids, self.job.item.digest, keeps_corrected)
+
+    def _write_dicom(self) -> list[Written]:
+        head = self._dicom_head()
+        if head is None:
+            return []
+        from mediseg.io.dicom.outputs import write_dicom_outputs
+
+        paths, warnings = write_dicom_outputs(self.values, head, self.job.folder / "dicom", self._dicom_options())
         self.warnings += warnings
+        return self._dicom_files(paths)
+
+    def _write_dicom_report(self, record: CaseRecord) -> list[Written]:
+        head = self._dicom_head()
+        if head is None or not self.job.options.dicom_report:
+            return []
+        from mediseg.io.dicom.outputs import write_report_pages
+        from mediseg.report.pages import render_pages
+
+        pages, folder = render_pages(record, self.values), self.job.folder / "dicom"
+        return self._dicom_files(write_report_pages(pages, head, folder, self._dicom_options(), record.intended_use))
+
+    def _dicom_files(self, paths: list[Path]) -> list[Written]:
         return [Written(path.relative_to(self.job.folder).as_posix(), "dicom") for path in paths]
 
     def _case_record(self, status: str, reason: str, written: list[Written]) -> CaseRecord:

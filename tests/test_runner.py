@@ -8,7 +8,10 @@ from mediseg import Cancelled, InputError, UsageError
 from mediseg.casefile import RunOptions
 from mediseg.casefolder import UNFINISHED
 from mediseg.errors import OutputError
+from mediseg.geometry import Geometry
+from mediseg.io.dicom.original import write_mr_study
 from mediseg.record import shipped_schema
+from mediseg.volume import Volume
 from tests.heads import shaded_ball, write_nifti
 from tests.io.dicom_factory import ramp, sagittal, write_series
 
@@ -193,3 +196,44 @@ def test_a_model_of_the_wrong_kind_is_told_before_anything_is_read(head, tmp_pat
     with pytest.raises(UsageError, match="is for callosum, this step needs one for brain"):
         mediseg.run("brain", head, tmp_path / "out", settings={"extract_brain.model": "callosum-unet"})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def study(tmp_path):
+    grid = Geometry.from_axes((32, 32, 32), np.eye(3), (6, 6, 6), center_lps_mm=(0, 0, 0))
+    write_mr_study(Volume(shaded_ball().astype(np.int16), grid), tmp_path / "ball")
+    return tmp_path / "ball"
+
+
+def _dicom(case):
+    return {path.name for path in (case.folder / "dicom").glob("*")}
+
+
+def test_a_study_gives_the_corrected_head_as_a_series(study, tmp_path):
+    case = mediseg.run("bias", study, tmp_path / "out", settings=CHEAP)
+    assert _dicom(case) == {f"corrected_{k:04d}.dcm" for k in range(1, 33)}
+    assert {o["path"] for o in _report(case)["outputs"] if o["kind"] == "dicom"} == {f"dicom/{n}" for n in _dicom(case)}
+
+
+def test_the_reports_pages_are_written_on_request(study, tmp_path):
+    options = RunOptions(dicom_report=True)
+    case = mediseg.run("bias", study, tmp_path / "out", settings=CHEAP, options=options)
+    assert "report_01.dcm" in _dicom(case)
+    assert "dicom/report_01.dcm" in {o["path"] for o in _report(case)["outputs"]}
+    assert mediseg.run("bias", study, tmp_path / "out", settings=CHEAP, options=options).resumed
+    assert not mediseg.run("bias", study, tmp_path / "out", settings=CHEAP).resumed
+
+
+@pytest.mark.parametrize(("outputs", "options"), [("[bias_field.nii.gz, dicom]", {}), ("[bias_field.nii.gz]", {}),
+                                                  ("[corrected.nii.gz, dicom]", {"dicom": False})])  # fmt: skip
+def test_what_a_recipe_or_a_user_drops_is_not_written_as_dicom(study, tmp_path, outputs, options):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"steps: [{{correct_bias: {{levels: 1, iterations: 2}}}}]\noutputs: {outputs}")
+    case = mediseg.run(str(recipe), study, tmp_path / "out", options=RunOptions(**options))
+    assert case.status == "done"
+    assert _dicom(case) == set()
+
+
+def test_no_dicom_comes_of_nifti(head, tmp_path):
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP, options=RunOptions(dicom_report=True))
+    assert not (case.folder / "dicom").exists()

@@ -39,6 +39,10 @@ def run_options(function: Any) -> Any:
             "--seg-type", type=click.Choice(["binary", "labelmap"]), default="binary", show_default=True,
             help="Kind of DICOM segmentation.",
         ),
+        click.option(
+            "--dicom-report/--no-dicom-report", default=False, show_default=True,
+            help="Also the report's pages as DICOM images (Secondary Capture).",
+        ),
         click.option("--deterministic-uids", is_flag=True, help="Same input, same UIDs."),
         click.option("--quiet", is_flag=True, help="No progress, no summary."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a case on stdout."),
@@ -116,6 +120,7 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
         resume=options["resume"],
         dicom=options["dicom"],
         seg_type=options["seg_type"],
+        dicom_report=options["dicom_report"],
         deterministic_uids=options["deterministic_uids"],
     )
 

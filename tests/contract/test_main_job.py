@@ -33,13 +33,21 @@ def demo(tmp_path_factory):
     """The main job on the phantom, written as DICOM first."""
     folder = tmp_path_factory.mktemp("demo")
     write_demo_study(folder / "phantom")
-    return mediseg.run("corpus-callosum", folder / "phantom", folder / "out")
+    return mediseg.run(
+        "corpus-callosum", folder / "phantom", folder / "out", options=mediseg.RunOptions(dicom_report=True)
+    )
 
 
 def test_every_output_of_the_contract_is_there(demo):
     assert (demo.status, demo.reason) == ("done", "")
     assert {p.name for p in demo.folder.iterdir()} == {*FILES, TABLE, "report.html", "report.json", "dicom"}
-    assert {p.name for p in (demo.folder / "dicom").iterdir()} == DICOM_FILES
+    dicom = {p.name for p in (demo.folder / "dicom").iterdir()}
+    slices = demo.values["head"].geometry.shape[2]
+    assert {name for name in dicom if name.startswith("corrected_")} == {
+        f"corrected_{k:04d}.dcm" for k in range(1, slices + 1)
+    }
+    assert {name for name in dicom if not name.startswith(("corrected_", "report_"))} == DICOM_FILES
+    assert {"report_01.dcm", "report_02.dcm"} <= dicom
     assert (demo.folder / "report.html").stat().st_size <= 2_000_000
 
 

@@ -28,6 +28,27 @@ STUDY, SERIES, FRAME = f"{ROOT}.1", f"{ROOT}.2.1", f"{ROOT}.3"
 Change = Callable[[int, Dataset], None]
 
 
+def turned(axes: np.ndarray[Any, Any], degrees: float) -> np.ndarray[Any, Any]:
+    """Axes turned about the long axis of the body, and by half as much about the left-right axis."""
+    a, b = np.radians(degrees), np.radians(degrees / 2)
+    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return np.asarray(about_z @ about_x @ axes)
+
+
+_SAGITTAL = np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0]], float)
+#: columns: along a row, down a column, the slices' normal
+AXES = {
+    "axial": np.eye(3),
+    "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float),
+    "sagittal": _SAGITTAL,
+    "oblique": turned(_SAGITTAL, 25),
+    # the column cosine [0, -1, 0] is where writers that assume [0, 1, 0] mirror front and back
+    "column cosine 0 -1 0": np.array([[1, 0, 0], [0, -1, 0], [0, 0, -1]], float),
+    "rows to the right": np.array([[-1, 0, 0], [0, 1, 0], [0, 0, -1]], float),
+}
+
+
 def sagittal(shape: tuple[int, int, int] = (16, 20, 24), spacing: tuple[float, float, float] = (1, 1, 1)) -> Geometry:
     """A right-handed sagittal grid as scanners write it: i to posterior, j to inferior, k to the right."""
     axes = np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0]], float)

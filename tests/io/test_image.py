@@ -119,6 +119,19 @@ def test_an_interpolated_slice_is_not_passed_off_as_an_image(tmp_path: Path) -> 
     assert min(np.linalg.norm(np.array(one.ImagePositionPatient, float) - missing) for one in made) > 0.9
 
 
+@pytest.mark.parametrize(("stated", "written"), [(0.8, 0.8), (99, 1), (0, 1), (None, 1)])
+def test_the_stated_thickness_is_kept_unless_slices_would_overlap(
+    tmp_path: Path, stated: float | None, written: float
+) -> None:
+    def change(k: int, dataset: Dataset) -> None:
+        _with_sequence(k, dataset)
+        dataset.SliceThickness = stated
+
+    head, origin = _study(tmp_path, change)
+    first = derived_datasets(head, origin, CORRECTED)[0]
+    assert (float(first.SliceThickness), float(first.SpacingBetweenSlices)) == (written, 1)
+
+
 def test_nan_is_refused(tmp_path: Path) -> None:
     head, origin = _study(tmp_path)
     values = head.array.astype(np.float32)

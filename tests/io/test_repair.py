@@ -48,6 +48,14 @@ SHAPE = (8, 9, 10)
         ("StudyDescription", "x" * 70, "x" * 64),
         ("SequenceName", "y" * 20, "y" * 16),
         ("ScanningSequence", "FLAIR", None),
+        ("AccessionNumber", "1234567890123456", "1234567890123456"),
+        ("AccessionNumber", "12345678901234567", None),
+        ("StudyID", "a\tb", None),
+        ("IssuerOfPatientID", "x" * 65, None),
+        ("ReferringPhysicianName", "Doe^Jane\t=山田^太郎", "Doe^Jane =山田^太郎"),
+        ("ReferringPhysicianName", "a=b=c=d", None),
+        ("ReferringPhysicianName", "a^b^c^d^e^f", None),
+        ("ReferringPhysicianName", "x" * 65, None),
     ],
 )
 def test_one_value(keyword: str, given: str, kept: str | None) -> None:
@@ -79,14 +87,30 @@ def test_a_number_that_is_none_has_no_text() -> None:
 def test_identity_is_copied_to_the_letter() -> None:
     header = Dataset()
     with config.disable_value_validation():
-        header.PatientID, header.PatientName, header.AccessionNumber = "x" * 80, "a=b=c=d\t", "1234567890123456789"
+        header.PatientID, header.PatientName, header.StudyInstanceUID = "x" * 80, "a=b=c=d\t", "0.0.1.02"
         out, notes = copied(header, PATIENT_AND_STUDY)
-        assert (out.PatientID, str(out.PatientName), out.AccessionNumber) == (
-            "x" * 80,
-            "a=b=c=d\t",
-            "1234567890123456789",
-        )
+        assert (out.PatientID, str(out.PatientName), out.StudyInstanceUID) == ("x" * 80, "a=b=c=d\t", "0.0.1.02")
     assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "given", "kept"),
+    [
+        ("StudyDescription", ["head", "neck"], "head neck"),
+        ("FlipAngle", ["9", "9"], "9"),
+        ("FlipAngle", ["9", "12"], None),
+        ("BodyPartExamined", ["HEAD", "NECK"], None),
+        ("SequenceVariant", ["SK", "SP"], ["SK", "SP"]),
+        ("SoftwareVersions", ["a", "b"], ["a", "b"]),
+    ],
+)
+def test_several_values_where_one_belongs(keyword: str, given: list[str], kept: str | list[str] | None) -> None:
+    header = Dataset()
+    with config.disable_value_validation():
+        setattr(header, keyword, given)
+        out, notes = copied(header, {keyword: 3})
+    assert out.get(keyword) == kept
+    assert notes == (() if kept == given else (f"{keyword}: several values",))
 
 
 def test_missing_type_2_is_empty_and_no_repair() -> None:

@@ -15,32 +15,11 @@ from mediseg.io.dicom.origin import read_origin
 from mediseg.io.dicom.seg import private_code_value, segmentation_dataset, write_segmentation
 from mediseg.io.dicom.uids import DicomOptions
 from mediseg.volume import Segment, Segmentation, Volume
-from tests.io.dicom_factory import FRAME, ramp, sagittal, write_enhanced, write_series
+from tests.io.dicom_factory import AXES, FRAME, ramp, sagittal, turned, write_enhanced, write_series
 from tests.io.outside import dcmtk_points, highdicom_points, largest_distance_mm, needs_dcmtk
 from tests.io.results_factory import lopsided, midsagittal_grid
 
 SHAPE = (14, 18, 9)
-
-
-def _turned(axes: np.ndarray, degrees: float) -> np.ndarray:
-    a, b = np.radians(degrees), np.radians(degrees / 2)
-    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    return about_z @ about_x @ axes
-
-
-AXIAL = np.eye(3)
-CORONAL = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float)
-SAGITTAL = np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0]], float)
-AXES = {
-    "axial": AXIAL,
-    "coronal": CORONAL,
-    "sagittal": SAGITTAL,
-    "oblique": _turned(SAGITTAL, 25),
-    # the column cosine [0, -1, 0] is where writers that assume [0, 1, 0] mirror front and back
-    "column cosine 0 -1 0": np.array([[1, 0, 0], [0, -1, 0], [0, 0, -1]], float),
-    "rows to the right": np.array([[-1, 0, 0], [0, 1, 0], [0, 0, -1]], float),
-}
 
 
 def _grid(axes: np.ndarray, shape: tuple[int, int, int] = SHAPE) -> Geometry:
@@ -83,7 +62,7 @@ def test_a_mask_in_reversed_slice_order_keeps_its_place(tmp_path: Path, plane: s
 
 @needs_dcmtk
 def test_one_slice_of_another_plane_keeps_its_own_grid(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(AXIAL))
+    head = _head(tmp_path / "in", _grid(AXES["axial"]))
     mask = lopsided(midsagittal_grid(head.geometry), "corpus callosum")
     path = write_segmentation(mask, tmp_path / "cc.dcm", read_origin(head.source, DicomOptions()))
     (tmp_path / "raw").mkdir()
@@ -99,7 +78,7 @@ def test_one_slice_of_another_plane_keeps_its_own_grid(tmp_path: Path) -> None:
 @needs_dcmtk
 @pytest.mark.parametrize("codes", ["PIL", "LPI", "RAS"])
 def test_the_thin_axis_may_be_any(tmp_path: Path, codes: str) -> None:
-    head = _head(tmp_path / "in", _grid(AXIAL))
+    head = _head(tmp_path / "in", _grid(AXES["axial"]))
     mask = lopsided(midsagittal_grid(head.geometry), "corpus callosum")
     turned = Volume(mask.labels, mask.geometry).reorient(codes)
     segmentation = Segmentation(turned.array, turned.geometry, mask.segments)
@@ -109,7 +88,7 @@ def test_the_thin_axis_may_be_any(tmp_path: Path, codes: str) -> None:
 
 
 def test_a_single_slice_source_is_referenced(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL, (14, 18, 1)))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"], (14, 18, 1)))
     mask = lopsided(head.geometry, "corpus callosum")
     written = segmentation_dataset(mask, read_origin(head.source, DicomOptions()))
     (frame,) = written.PerFrameFunctionalGroupsSequence
@@ -121,7 +100,7 @@ def test_a_single_slice_source_is_referenced(tmp_path: Path) -> None:
 
 
 def test_each_frame_names_the_image_at_its_own_place(tmp_path: Path) -> None:
-    paths = write_series(tmp_path / "in", ramp(SHAPE), _grid(SAGITTAL))
+    paths = write_series(tmp_path / "in", ramp(SHAPE), _grid(AXES["sagittal"]))
     position_of = {(image := pydicom.dcmread(path)).SOPInstanceUID: image.ImagePositionPatient for path in paths}
     head = load(tmp_path / "in")
     written = segmentation_dataset(lopsided(head.geometry), read_origin(head.source, DicomOptions()))
@@ -154,7 +133,7 @@ def test_a_missing_slice_has_no_frame_and_no_reference(tmp_path: Path) -> None:
 
 @needs_dcmtk
 def test_frames_of_a_multiframe_source_are_named(tmp_path: Path) -> None:
-    geometry = _grid(_turned(SAGITTAL, 10))
+    geometry = _grid(turned(AXES["sagittal"], 10))
     write_enhanced(tmp_path / "in.dcm", ramp(SHAPE), geometry, order=[4, 0, 8, 2, 6, 1, 7, 3, 5])
     head = load(tmp_path / "in.dcm")
     mask = lopsided(head.geometry)
@@ -174,7 +153,7 @@ def test_frames_of_a_multiframe_source_are_named(tmp_path: Path) -> None:
 
 
 def test_segments_carry_codes_and_are_numbered_from_one(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"]))
     labels = np.zeros(SHAPE, np.uint8)
     labels[2, 3, 4], labels[5, 6, 7] = 251, 7
     mask = Segmentation(labels, head.geometry, (Segment(251, "splenium"), Segment(7, "corpus callosum")))
@@ -192,7 +171,7 @@ def test_segments_carry_codes_and_are_numbered_from_one(tmp_path: Path) -> None:
 
 
 def test_an_empty_mask_is_written_as_one(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"]))
     empty = Segmentation(np.zeros(SHAPE, np.uint8), head.geometry, (Segment(1, "brain"),))
     written = segmentation_dataset(empty, read_origin(head.source, DicomOptions()))
     assert written.NumberOfFrames == SHAPE[2]
@@ -200,27 +179,27 @@ def test_an_empty_mask_is_written_as_one(tmp_path: Path) -> None:
 
 
 def test_a_label_without_a_segment_is_refused(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"]))
     wrong = Segmentation(np.full(SHAPE, 3, np.uint8), head.geometry, (Segment(1, "brain"),))
     with pytest.raises(UsageError, match=r"labels \[3\] have no segment"):
         segmentation_dataset(wrong, read_origin(head.source, DicomOptions()))
 
 
 def test_another_frame_of_reference_is_refused(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"]))
     elsewhere = Geometry(SHAPE, head.geometry.affine_lps, "1.2.3.4")
     with pytest.raises(Refusal, match="different frames of reference"):
         segmentation_dataset(lopsided(elsewhere), read_origin(head.source, DicomOptions()))
 
 
 def test_an_unknown_type_is_named(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"]))
     with pytest.raises(UsageError, match="known: binary, labelmap"):
         segmentation_dataset(lopsided(head.geometry), read_origin(head.source, DicomOptions("fractional")))
 
 
 def test_deterministic_uids_give_the_same_bytes(tmp_path: Path) -> None:
-    head = _head(tmp_path / "in", _grid(SAGITTAL))
+    head = _head(tmp_path / "in", _grid(AXES["sagittal"]))
     options = DicomOptions(deterministic_uids=True, seed="abc")
     for name in ("a.dcm", "b.dcm"):
         write_segmentation(lopsided(head.geometry), tmp_path / name, read_origin(head.source, options))

@@ -110,12 +110,29 @@ def test_the_planar_group_points_at_the_segment_and_its_image(head: Volume, tmp_
     assert [one.ReferencedSOPInstanceUID for one in named] == [
         objects["callosum_seg"].SOPInstanceUID,
         objects["midsagittal"].SOPInstanceUID,
+        objects["brain_seg"].SOPInstanceUID,
     ]
     assert not any("ReferencedFrameNumber" in one and "ReferencedSegmentNumber" in one for one in named)
     series = [item.SeriesInstanceUID for item in objects["callosum_seg"].ReferencedSeriesSequence]
     assert series == [objects["midsagittal"].SeriesInstanceUID, head.source.series_uid]
     assert len({one.SeriesInstanceUID for one in objects.values()}) == 4
     assert {one.StudyInstanceUID for one in objects.values()} == {STUDY}
+
+
+def test_the_brains_volume_points_at_its_segment_and_series(head: Volume, tmp_path: Path) -> None:
+    values = case(head)
+    paths, _ = write_dicom_outputs({"brain": values["brain"]}, head, tmp_path / "dicom")
+    assert [path.name for path in paths] == ["brain_seg.dcm", "measurements_sr.dcm"]
+    seg, report = pydicom.dcmread(paths[0]), hd.sr.srread(paths[1])
+    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    assert group.tracking_uid == seg.SegmentSequence[0].TrackingUID
+    assert group.finding_type.value == "12738006"
+    (image,) = [item.ReferencedSOPSequence[0] for item in _items(report) if item.ValueType == "IMAGE"]
+    assert (image.ReferencedSOPInstanceUID, image.ReferencedSegmentNumber) == (seg.SOPInstanceUID, 1)
+    assert [item.UID for item in _items(report) if item.ValueType == "UIDREF"].count(head.source.series_uid) == 1
+    ((code, scheme, volume, unit),) = _numbers(report)
+    assert (code, scheme, unit) == ("118565006", "SCT", "ml")
+    assert volume == pytest.approx(values["brain"].mask.volume_ml())
 
 
 def test_the_observer_is_the_program_and_nobody_is_invented(head: Volume) -> None:

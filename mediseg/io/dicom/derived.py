@@ -24,7 +24,7 @@ MANUFACTURER = "mediseg"
 MODEL = "mediseg"
 # kinds of derived objects and their place in the study: series number = 100 * the source's + this
 SERIES_OFFSETS = {"brain_seg": 1, "callosum_seg": 2, "parts_seg": 3, "measurements_sr": 4, "midsagittal": 5,
-                  "corrected": 6, "segmentation": 7, "image": 8}  # fmt: skip
+                  "corrected": 6, "segmentation": 7, "image": 8, "report": 9}  # fmt: skip
 _LARGEST_SERIES = 20_000_000
 
 
@@ -40,7 +40,7 @@ def code_item(concept: CodedConcept) -> Dataset:
 def series_number(origin: Origin, kind: str) -> int:
     """Return the series number of a kind of object, near the source's own."""
     base = origin.series_number if 0 < origin.series_number < _LARGEST_SERIES else 0
-    return 100 * base + SERIES_OFFSETS.get(kind, 9)
+    return 100 * base + SERIES_OFFSETS.get(kind, 10)
 
 
 def stamp(dataset: Dataset, origin: Origin, *, is_image: bool = True) -> None:

@@ -81,6 +81,15 @@ class _Job:
         return self.origin.is_stack and self.geometry.same_grid(self.origin.grid)
 
     @property
+    def thickness_mm(self) -> float:
+        """The source's slice thickness on its own grid, where it leaves a gap or none; else the slices' distance.
+
+        Headers that state more than the distance are wrong more often than slices overlap.
+        """
+        spacing, stated = slice_spacing_mm(self.geometry), self.origin.thickness_mm
+        return stated if self.on_source_grid and stated is not None and 0 < stated <= spacing else spacing
+
+    @property
     def slices(self) -> list[int]:
         """Slices to write: an interpolated one is not passed off as an image."""
         return list(self.origin.referenced) if self.on_source_grid else list(range(self.geometry.shape[2]))
@@ -162,9 +171,8 @@ def _classic(job: _Job, k: int, number: int) -> Dataset:
         made.ImagePositionPatient = position(job.geometry, k)
         made.ImageOrientationPatient = orientation(job.geometry)
         made.PixelSpacing = pixel_spacing(job.geometry)
-        made.SliceThickness = ds_text(slice_spacing_mm(job.geometry))
-        if len(job.slices) > 1:
-            made.SpacingBetweenSlices = ds_text(slice_spacing_mm(job.geometry))
+        made.SliceThickness = ds_text(job.thickness_mm)
+        made.SpacingBetweenSlices = ds_text(slice_spacing_mm(job.geometry))
         _add_pixels(made, job.data.pixels[k].tobytes(), job)
         if not job.data.is_plain:
             made.RescaleIntercept, made.RescaleSlope, made.RescaleType = job.data.intercept, job.data.slope, "US"
@@ -307,9 +315,8 @@ def _describe(made: Dataset, job: _Job) -> None:
 def _shared_groups(job: _Job) -> Dataset:
     groups, measures, plane = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = pixel_spacing(job.geometry)
-    measures.SliceThickness = ds_text(slice_spacing_mm(job.geometry))
-    if len(job.slices) > 1:
-        measures.SpacingBetweenSlices = ds_text(slice_spacing_mm(job.geometry))
+    measures.SliceThickness = ds_text(job.thickness_mm)
+    measures.SpacingBetweenSlices = ds_text(slice_spacing_mm(job.geometry))
     plane.ImageOrientationPatient = orientation(job.geometry)
     window, anatomy = Dataset(), Dataset()
     window.WindowCenter, window.WindowWidth = job.data.window(is_stored=not _is_enhanced(job.origin))

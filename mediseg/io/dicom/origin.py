@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, EnhancedMRImageStorage, MRImageStorage
 
 from mediseg.errors import InputError, Refusal, UsageError, Warn
 from mediseg.geometry import Array, Geometry
@@ -46,7 +47,8 @@ class Origin:
 
     ``common``: patient, study and frame of reference, repaired. ``equipment`` and ``acquisition``: of the scanner.
     ``references[k]``: the image of slice k of ``grid``, None where there is none. ``is_stack``: the images lie as the
-    grid says, so that positions may be referenced image by image (false for a mosaic).
+    grid says, so that positions may be referenced image by image (false for a mosaic). ``thickness_mm``: of a slice, as
+    the source states it.
     """
 
     common: Dataset
@@ -57,6 +59,7 @@ class Origin:
     grid: Geometry
     references: tuple[Reference | None, ...]
     is_stack: bool
+    thickness_mm: float | None
     options: DicomOptions
     new_uid: Callable[[str], str]
     warnings: tuple[Warn, ...] = field(default=())
@@ -102,7 +105,9 @@ def read_origin(source: Source | None, options: DicomOptions) -> Origin:
         parts.append(part)
         notes += repaired
     common, equipment, acquisition, _geometry = parts
-    series_uid = source.series_uid or str(first.get("SeriesInstanceUID", ""))
+    series_uid = source.series_uid or derived_uid(str(common.get("StudyInstanceUID") or ""), "SeriesInstanceUID")
+    if not source.series_uid:
+        notes.append("SeriesInstanceUID: missing")
     notes += _complete(common, acquisition, series_uid, first)
     references, is_stack = _references(source, source.grid, headers)
     number = text_values(first, "SeriesNumber")
@@ -115,6 +120,9 @@ def read_origin(source: Source | None, options: DicomOptions) -> Origin:
         grid=source.grid,
         references=references,
         is_stack=is_stack,
+        thickness_mm=float(stated)
+        if isinstance(stated := source.facts.get("slice_thickness_mm"), int | float)
+        else None,
         options=options,
         new_uid=uid_maker(options, series_uid),
         warnings=repair_warning(notes),
@@ -185,8 +193,11 @@ def _references(
         # the grid's own place, not the header's, which may be rounded unevenly: results were made on the grid, and
         # readers of 3-D objects want equal steps
         x, y, z = (float(v) for v in expected[k])
-        sop_class = "".join(text_values(headers[uid], "SOPClassUID")) or str(source.sop_class)
-        references.append(Reference(sop_class, uid, _frame(source, k), (x, y, z)))
+        frame = _frame(source, k)
+        named = "".join(text_values(headers[uid], "SOPClassUID")) or str(source.sop_class)
+        usual = EnhancedMRImageStorage if frame else MRImageStorage
+        sop_class = named if UID(named).is_valid else str(usual)
+        references.append(Reference(sop_class, uid, frame, (x, y, z)))
     return tuple(references), is_stack
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from mediseg.errors import Warn
+from mediseg.io.dicom.capture import write_captures
 from mediseg.io.dicom.derived import save
 from mediseg.io.dicom.image import (
     CORRECTED,
@@ -19,7 +22,7 @@ from mediseg.io.dicom.image import (
 )
 from mediseg.io.dicom.origin import Origin, read_origin
 from mediseg.io.dicom.seg import segmentation_dataset
-from mediseg.io.dicom.sr import measurements_dataset
+from mediseg.io.dicom.sr import BrainFindings, measurements_dataset
 from mediseg.io.dicom.uids import DicomOptions
 from mediseg.results import BiasCorrection, Brain, Callosum, Measurements, Midsagittal
 from mediseg.volume import Segmentation, Volume
@@ -40,22 +43,36 @@ def write_dicom_outputs(
     written: list[Path] = []
     image: Dataset | None = None
     segmentation: Dataset | None = None
+    findings: BrainFindings | None = None
     brain, plane, callosum = found.get(Brain), found.get(Midsagittal), found.get(Callosum)
     measurements, bias = found.get(Measurements), found.get(BiasCorrection)
     if isinstance(brain, Brain):
-        written.append(save(segmentation_dataset(brain.mask, origin, kind="brain_seg"), folder / "brain_seg.dcm"))
+        brain_seg = segmentation_dataset(brain.mask, origin, kind="brain_seg")
+        written.append(save(brain_seg, folder / "brain_seg.dcm"))
+        findings = BrainFindings(brain.measurements, brain_seg)
     if isinstance(plane, Midsagittal):
         image = midsagittal_dataset(plane, origin)
         written.append(save(image, folder / "midsagittal.dcm"))
     if isinstance(callosum, Callosum):
         segmentation = callosum_dataset(callosum.mask, plane if isinstance(plane, Midsagittal) else None, image, origin)
         written.append(save(segmentation, folder / "callosum_seg.dcm"))
-    if isinstance(measurements, Measurements):
-        report = measurements_dataset(measurements, origin, segmentation=segmentation, image=image)
+    if isinstance(measurements, Measurements) or findings is not None:
+        callosal = measurements if isinstance(measurements, Measurements) else None
+        report = measurements_dataset(callosal, origin, segmentation=segmentation, image=image, brain=findings)
         written.append(save(report, folder / "measurements_sr.dcm"))
     if isinstance(bias, BiasCorrection) and origin.options.corrected:
         written += write_derived_series(bias.corrected, folder, origin, CORRECTED)
     return written, origin.warnings
+
+
+def write_report_pages(
+    pages: Sequence[npt.NDArray[np.uint8]], head: Volume, folder: Path, options: DicomOptions, note: str
+) -> list[Path]:
+    """Write a report's pages as Secondary Capture images of the head's study: ``report_NN.dcm``.
+
+    ``note`` is what the report may be used for. Raises UsageError when the head is not from DICOM, OutputError.
+    """
+    return write_captures(pages, folder, read_origin(head.source, options), note)
 
 
 def midsagittal_dataset(plane: Midsagittal, origin: Origin) -> Dataset:

@@ -1,8 +1,9 @@
 """What a derived DICOM object copies from its source, and what happens to values that are not valid DICOM.
 
 Sources are often invalid (over-long numbers, odd ages, missing attributes); a derived object must not be. RULES and
-COPIED are that table, docs/dicom-repairs.md shows it. Values that say who the patient and what the study is are copied
-to the letter, valid or not: a changed ID would file the result under somebody else.
+COPIED are that table, docs/dicom-repairs.md shows it. Values that say who the patient and which study it is are copied
+to the letter, valid or not: a changed ID would file the result under somebody else. Numbers of the order and the visit
+(AccessionNumber, StudyID) are emptied when they are not valid, never cut: a cut one may be another's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydicom import config
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -101,6 +102,18 @@ def _cut(limit: int) -> Callable[[str], str | None]:
     return mend
 
 
+def _whole(limit: int) -> Callable[[str], str | None]:
+    return lambda value: value if len(value) <= limit and not re.search(r"[\x00-\x1a\x1c-\x1f\\]", value) else None
+
+
+def _person(value: str) -> str | None:
+    """Keep a name of at most three groups (plain, ideographic, phonetic) of five parts and 64 characters each."""
+    text = re.sub(r"[\x00-\x1a\x1c-\x1f\\]", " ", value).rstrip()
+    groups = text.split("=")
+    fits = len(groups) <= 3 and all(len(group) <= 64 and group.count("^") <= 4 for group in groups)
+    return (text or None) if fits else None
+
+
 def _one_of(*allowed: str) -> Callable[[str], str | None]:
     return lambda value: value.upper() if value.upper() in allowed else None
 
@@ -115,9 +128,13 @@ RULES_BY_VR = {
     "AS": Rule("age (AS)", "not three digits and a unit, such as 45Y", "padded to 045Y; dropped", _age),
     "LO": Rule("long string (LO)", "over 64 characters, control characters", "cut; blanks", _cut(64)),
     "SH": Rule("short string (SH)", "over 16 characters, control characters", "cut; blanks", _cut(16)),
-    "PN": Rule("person name (PN) of staff", "over 64 characters, control characters", "cut; blanks", _cut(64)),
+    "PN": Rule("person name (PN) of staff", "control characters; over 64 characters, five parts or three groups",
+               "blanks; emptied", _person),
 }  # fmt: skip
 RULES_BY_KEYWORD = {
+    "AccessionNumber": Rule("AccessionNumber", "over 16 characters, control characters", "emptied", _whole(16)),
+    "StudyID": Rule("StudyID", "over 16 characters, control characters", "emptied", _whole(16)),
+    "IssuerOfPatientID": Rule("IssuerOfPatientID", "over 64 characters, control characters", "dropped", _whole(64)),
     "PatientSex": Rule("PatientSex", "not M, F or O", "emptied", _one_of("M", "F", "O")),
     "PatientPosition": Rule("PatientPosition", "not one of the sixteen of PS3.3 C.7.3.1.1.2", "emptied", _one_of(
         "HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS", "LFP", "LFS", "RFP", "RFS", "AFDR", "AFDL", "PFDR",
@@ -132,10 +149,9 @@ RULES_BY_KEYWORD = {
                             _one_of("SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "NONE")),
 }  # fmt: skip
 # kept exactly, valid or not: they decide under whom and where an archive files the result
-TO_THE_LETTER = frozenset({
-    "PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyInstanceUID", "StudyID",
-    "FrameOfReferenceUID",
-})  # fmt: skip
+TO_THE_LETTER = frozenset({"PatientName", "PatientID", "StudyInstanceUID", "FrameOfReferenceUID"})
+SEVERAL = Rule("any attribute of one value", "several values", "text joined by blanks, equal numbers and codes taken"
+               " once, others dropped", lambda _: None)  # fmt: skip
 
 # keyword -> DICOM type in the derived object: 2 is written empty when missing or dropped, 3 is left out
 PATIENT_AND_STUDY = {
@@ -161,6 +177,8 @@ GEOMETRY = {"ImageOrientationPatient": 3, "PixelSpacing": 3, "SliceThickness": 3
 # what is put where something must stand and the source says nothing: (keyword, when, what)
 MADE_UP = (
     ("StudyInstanceUID", "missing", "a UID that follows from the series UID, the same for every derived object"),
+    ("SeriesInstanceUID of the source, in references", "missing", "a UID that follows from the study UID"),
+    ("SOPClassUID of the source, in references", "missing or no UID", "MR Image Storage, for frames Enhanced MR"),
     ("FrameOfReferenceUID", "missing", "a UID that follows from the series UID, the same for every derived object"),
     ("BodyPartExamined", "missing or dropped", "HEAD"),
     ("ScanningSequence, SequenceVariant", "missing", "nothing: the derived image is Enhanced MR, which does not need"
@@ -206,8 +224,11 @@ def copied(header: Dataset, keywords: dict[str, int]) -> tuple[Dataset, tuple[st
     with config.disable_value_validation():
         for keyword, dicom_type in keywords.items():
             values = text_values(header, keyword)
-            kept = _kept(keyword, values)
-            if kept != values:
+            single = values if keyword in TO_THE_LETTER else _single(keyword, values)
+            kept = _kept(keyword, single)
+            if single != values:
+                notes.append(f"{keyword}: {SEVERAL.fault}")
+            if kept != single:
                 notes.append(f"{keyword}: {rule_of(keyword).fault}")
             if kept or dicom_type == 2:
                 out.add(element(keyword, kept))
@@ -230,6 +251,16 @@ def rule_of(keyword: str) -> Rule:
     if found is None:
         raise KeyError(keyword)
     return found
+
+
+def _single(keyword: str, values: list[str]) -> list[str]:
+    """Bring several values down to one where the dictionary allows no more."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or len(values) < 2 or dictionary_VM(tag) != "1":
+        return values
+    if len(set(values)) == 1:
+        return values[:1]
+    return [" ".join(values)] if dictionary_VR(tag) in ("LO", "SH", "ST", "LT") else []
 
 
 def _kept(keyword: str, values: list[str]) -> list[str]:
@@ -265,7 +296,7 @@ def repair_warning(notes: Iterable[str]) -> tuple[Warn, ...]:
 
 def table_markdown() -> str:
     """Return docs/dicom-repairs.md's tables."""
-    rules = [*RULES_BY_VR.values(), *RULES_BY_KEYWORD.values()]
+    rules = [*RULES_BY_VR.values(), *RULES_BY_KEYWORD.values(), SEVERAL]
     rows = ["| value | fault | what is done |", "|---|---|---|"]
     rows += [f"| {rule.subject} | {rule.fault} | {rule.repair} |" for rule in rules]
     rows += ["", "| attribute | when | what is written |", "|---|---|---|"]

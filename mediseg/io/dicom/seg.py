@@ -31,7 +31,7 @@ from mediseg.io.dicom.derived import (
 )
 from mediseg.io.dicom.origin import Origin
 from mediseg.io.dicom.repair import ds_text
-from mediseg.io.dicom.stubs import stub_of, stubs, true_frames
+from mediseg.io.dicom.stubs import name_true_classes, stub_of, stubs, true_frames
 from mediseg.volume import CodedConcept, Segment, Segmentation
 
 KNOWN_CODES = {
@@ -64,6 +64,7 @@ def segmentation_dataset(
         made = _on_source_grid(labels, segmentation, segments, origin, kind)
     else:
         made = _on_own_grid(labels, segmentation.geometry, segments, origin, kind)
+    name_true_classes(made, origin)
     stamp(made, origin)
     _finish(made, origin, kind, segments)
     return made

@@ -1,8 +1,9 @@
-"""Measurements as a DICOM structured report: TID 1500, with a group for the corpus callosum."""
+"""Measurements as a DICOM structured report: TID 1500, with a group for the corpus callosum and one for the brain."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mediseg.io.dicom.derived import MANUFACTURER, MODEL, save, series_number, s
 from mediseg.io.dicom.origin import Origin
 from mediseg.io.dicom.repair import ds_text
 from mediseg.io.dicom.seg import KNOWN_CODES, PRIVATE_SCHEME, private_code_value, private_scheme
-from mediseg.io.dicom.stubs import stub_of, stubs, true_frames
+from mediseg.io.dicom.stubs import name_true_classes, stub_of, stubs, true_frames
 from mediseg.io.dicom.uids import derived_uid
 from mediseg.results import Measurement, Measurements
 from mediseg.volume import CodedConcept
@@ -26,48 +27,52 @@ _UNIT_MEANINGS = {"mm": "millimeter", "mm2": "square millimeter", "mm3": "cubic 
                   "deg": "degree", "ml": "milliliter", "%": "percent"}  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class BrainFindings:
+    """What was measured of the brain, and the SEG that it was measured on."""
+
+    values: tuple[Measurement, ...]
+    segmentation: Dataset
+
+
 def measurements_dataset(
-    measurements: Measurements, origin: Origin, *, segmentation: Dataset | None = None, image: Dataset | None = None
+    measurements: Measurements | None,
+    origin: Origin,
+    *,
+    segmentation: Dataset | None = None,
+    image: Dataset | None = None,
+    brain: BrainFindings | None = None,
 ) -> Dataset:
     """Return a Comprehensive 3D SR with a TID 1500 measurement report.
 
-    With the callosum's SEG and the image that it was drawn on, the values stand in a planar ROI group (TID 1410) which
-    points at both; without them in a measurement group (TID 1501) which points at the source images. The observer is
-    the program; nobody is named. Raises UsageError when there is no value.
+    With the callosum's SEG and the image that it was drawn on, its values stand in a planar ROI group (TID 1410) which
+    points at both; without them in a measurement group (TID 1501) which points at the source images. The brain's stand
+    in a volumetric ROI group (TID 1411) which points at its SEG and the source series. The observer is the program;
+    nobody is named. Raises UsageError when there is no value.
     """
-    if not measurements.values:
-        raise UsageError("there are no measurements to write")
-    tracking = hd.sr.TrackingIdentifier(
-        uid=_tracking_uid(segmentation) or origin.new_uid("callosum_seg/segment/1"), identifier="corpus callosum"
-    )
-    coded = _coded(measurements.values)
-    common: dict[str, Any] = {
-        "tracking_identifier": tracking,
-        "finding_type": _concept(_SITE),
-        "finding_sites": [hd.sr.FindingSite(_concept(_SITE))],
-        "measurements": [_item(one, code, origin) for one, code in coded if math.isfinite(one.value)],
-        # readers such as highdicom fail on a number without a value, so a missing one is said as a code
-        "qualitative_evaluations": [
-            hd.sr.QualitativeEvaluation(name=_concept(code), value=codes.DCM.NotANumber)
-            for one, code in coded
-            if not math.isfinite(one.value)
-        ],
-    }
+    groups: list[Any] = []
+    evidence: list[Dataset] = []
     slices = list(origin.referenced)
-    sources = stubs(origin, slices)
-    evidence = list(sources)
-    if segmentation is not None and image is not None:
-        group = _planar_group(common, segmentation, image)
-        evidence = [stub_of(segmentation), stub_of(image), *sources]
-    else:
-        group = _plain_group(common, origin, slices)
+    if measurements is not None and measurements.values:
+        uid = _tracking_uid(segmentation) or origin.new_uid("callosum_seg/segment/1")
+        common = _common(measurements.values, origin, (uid, "corpus callosum"), _SITE)
+        if segmentation is not None and image is not None:
+            groups.append(_planar_group(common, segmentation, image))
+            evidence += [stub_of(segmentation), stub_of(image)]
+        else:
+            groups.append(_plain_group(common, origin, slices))
+    if brain is not None and brain.values:
+        groups.append(_volumetric_group(brain, origin))
+        evidence.append(stub_of(brain.segmentation))
+    if not groups:
+        raise UsageError("there are no measurements to write")
     report = hd.sr.MeasurementReport(
         observation_context=_observer(),
         procedure_reported=hd.sr.CodedConcept("24590-2", "LN", "Brain MRI"),
-        imaging_measurements=[group],
+        imaging_measurements=groups,
     )
     made: Dataset = hd.sr.Comprehensive3DSR(
-        evidence=evidence,
+        evidence=[*evidence, *stubs(origin, slices)],
         content=report,
         series_instance_uid=origin.new_uid("measurements_sr/series"),
         series_number=series_number(origin, "measurements_sr"),
@@ -78,6 +83,7 @@ def measurements_dataset(
         series_description="mediseg measurements",
     )
     _mend(made)
+    name_true_classes(made, origin)
     stamp(made, origin, is_image=False)
     made.CodingSchemeIdentificationSequence = [private_scheme()]
     return made
@@ -113,6 +119,37 @@ def _observer() -> hd.sr.ObservationContext:
     )
     context = hd.sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     return hd.sr.ObservationContext(observer_device_context=context)
+
+
+def _common(
+    values: tuple[Measurement, ...], origin: Origin, tracking: tuple[str, str], site: CodedConcept
+) -> dict[str, Any]:
+    """Return what every kind of group says: what is tracked, where, and the values."""
+    coded = _coded(values)
+    return {
+        "tracking_identifier": hd.sr.TrackingIdentifier(uid=tracking[0], identifier=tracking[1]),
+        "finding_type": _concept(site),
+        "finding_sites": [hd.sr.FindingSite(_concept(site))],
+        "measurements": [_item(one, code, origin) for one, code in coded if math.isfinite(one.value)],
+        # readers such as highdicom fail on a number without a value, so a missing one is said as a code
+        "qualitative_evaluations": [
+            hd.sr.QualitativeEvaluation(name=_concept(code), value=codes.DCM.NotANumber)
+            for one, code in coded
+            if not math.isfinite(one.value)
+        ],
+    }
+
+
+def _volumetric_group(brain: BrainFindings, origin: Origin) -> Any:
+    segment = brain.segmentation.SegmentSequence[-1]  # a LABELMAP begins with the background
+    common = _common(brain.values, origin, (str(segment.TrackingUID), "brain"), KNOWN_CODES["brain"])
+    referenced = hd.sr.ReferencedSegment(
+        sop_class_uid=str(brain.segmentation.SOPClassUID),
+        sop_instance_uid=str(brain.segmentation.SOPInstanceUID),
+        segment_number=int(segment.SegmentNumber),
+        source_series=hd.sr.SourceSeriesForSegmentation(origin.series_uid),
+    )
+    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=referenced, **common)
 
 
 def _planar_group(common: dict[str, Any], segmentation: Dataset, image: Dataset) -> Any:

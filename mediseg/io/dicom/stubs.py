@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
 from mediseg.io.dicom.derived import orientation, pixel_spacing, slice_spacing_mm
 from mediseg.io.dicom.origin import Origin, Reference
@@ -28,6 +30,7 @@ def stubs(origin: Origin, slices: Iterable[int]) -> list[Dataset]:
     return [_stub(origin, one) for one in unique.values()]
 
 
+_FAMILIAR = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 _NAMES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality")
 _PLACES = ("Rows", "Columns", "NumberOfFrames", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing",
            "SliceThickness", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")  # fmt: skip
@@ -55,10 +58,32 @@ def true_frames(origin: Origin, slices: Iterable[int]) -> list[int]:
     return [one.frame for k in slices if (one := origin.references[k]) is not None]
 
 
+def name_true_classes(made: Dataset, origin: Origin) -> None:
+    """Give references back the SOP classes that highdicom does not know, such as a vendor's private MR class."""
+    unfamiliar = {uid: sop_class for sop_class, uid in origin.instances if sop_class not in _FAMILIAR}
+    if not unfamiliar:
+        return
+    found: list[Dataset] = []
+
+    def look(item: Dataset, element: DataElement) -> None:
+        if element.keyword == "ReferencedSOPInstanceUID" and str(element.value) in unfamiliar:
+            found.append(item)
+
+    made.walk(look)
+    for item in found:
+        item.ReferencedSOPClassUID = unfamiliar[str(item.ReferencedSOPInstanceUID)]
+
+
+def _familiar_class(reference: Reference) -> str:
+    if reference.sop_class in _FAMILIAR:
+        return reference.sop_class
+    return str(EnhancedMRImageStorage if reference.frame else MRImageStorage)
+
+
 def _base(origin: Origin, reference: Reference) -> Dataset:
     columns, rows, _ = origin.grid.shape
     stub = Dataset()
-    stub.SOPClassUID, stub.SOPInstanceUID = reference.sop_class, reference.sop_uid
+    stub.SOPClassUID, stub.SOPInstanceUID = _familiar_class(reference), reference.sop_uid
     stub.StudyInstanceUID, stub.SeriesInstanceUID = str(origin.common.StudyInstanceUID), origin.series_uid
     stub.FrameOfReferenceUID, stub.Modality = origin.frame_of_reference, "MR"
     stub.Rows, stub.Columns = rows, columns
