@@ -62,6 +62,18 @@ class Bundle:
 
     def probability(self, image: Floats, pixel_mm: tuple[float, float]) -> Floats:
         """Return the probability on the grid of ``image`` (rows, columns) whose pixels measure ``pixel_mm``."""
+        found = [self._shifted(image, pixel_mm, phase) for phase in self.own["output"]["phases"]]
+        mean: Floats = np.mean(found, axis=0)
+        return mean
+
+    def _shifted(self, image: Floats, pixel_mm: tuple[float, float], phase: tuple[float, float]) -> Floats:
+        down, right = (part * self.own["input"]["spacing_mm"] / mm for part, mm in zip(phase, pixel_mm, strict=True))
+        there = np.array([[1.0, 0.0, -right], [0.0, 1.0, -down]])
+        back = np.array([[1.0, 0.0, right], [0.0, 1.0, down]])
+        size = image.shape[::-1]
+        return cv2.warpAffine(self._once(cv2.warpAffine(image, there, size), pixel_mm), back, size).astype(np.float32)
+
+    def _once(self, image: Floats, pixel_mm: tuple[float, float]) -> Floats:
         wanted = self.own["input"]
         shape = [max(1, round(n * mm / wanted["spacing_mm"])) for n, mm in zip(image.shape, pixel_mm, strict=True)]
         finer = pixel_mm[0] <= wanted["spacing_mm"]

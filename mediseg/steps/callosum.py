@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mediseg.errors import Code, Refusal, Warn
 from mediseg.geometry import Geometry
-from mediseg.inference import load_bundle, predict
+from mediseg.inference import Bundle, load_bundle, predict
 from mediseg.numerics.shapes import bridged, isolated, largest_component, outline, polygon_area, polygon_perimeter
 from mediseg.results import Callosum
 from mediseg.steps.setting import Setting
@@ -30,8 +30,9 @@ def segment_callosum(
 ) -> Callosum:
     """Segment the corpus callosum on one mid-sagittal slice (any matrix, spacing and axis order).
 
-    The image is brought to the network's spacing, face left; the probability is brought back to the image's own grid
-    (linear) before the threshold, and the largest part is kept; a neck too thin for the network is closed, with a
+    The image is brought to the network's spacing, face left, in four ways that lie half a pixel apart; the
+    probabilities are brought back to the image's own grid (linear) and averaged before the threshold, and the largest
+    part is kept; a neck too thin for the network is closed, with a
     LOW_CONFIDENCE warning. ``plausibility`` (0..1) compares area, length and
     circularity to the training population, ``certainty`` is the mean probability inside.
 
@@ -39,10 +40,7 @@ def segment_callosum(
     """
     bundle = load_bundle(model, "callosum")
     upright = _face_left(image)
-    small = upright.resample(_network_grid(upright.geometry, bundle.spacing_mm))
-    answer = predict(bundle, small.array[:, :, 0].T)
-    found = small.with_array(answer.T[:, :, None]).resample(upright)
-    raw = np.clip(found.array[:, :, 0], 0, 1)
+    raw = _probability(upright, bundle)
     closed, necks = bridged(raw, threshold, min(_JOIN, threshold))
     probability = closed.astype(np.float32)
     mask = largest_component(probability >= threshold)
@@ -75,8 +73,26 @@ def _face_left(image: Volume) -> Volume:
     return upright
 
 
-def _network_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
-    return geometry.with_spacing((spacing_mm, spacing_mm, geometry.spacing_mm[2]))
+def _probability(upright: Volume, bundle: Bundle) -> npt.NDArray[np.float32]:
+    """Return the callosum's probability on the pixels of an upright slice, the mean over the bundle's grid phases.
+
+    A border then hardly depends on where it falls between the network's pixels.
+    """
+    geometry, mm = upright.geometry, bundle.spacing_mm
+    grid = geometry.with_spacing((mm, mm, geometry.spacing_mm[2]))
+    total = np.zeros(geometry.shape[:2], np.float32)
+    phases = bundle.settings["output"]["phases"]
+    for down, right in phases:
+        small = upright.resample(_shifted(grid, (right, down, 0.0)))
+        answer = predict(bundle, small.array[:, :, 0].T)
+        total += small.with_array(answer.T[:, :, None]).resample(upright).array[:, :, 0]
+    return np.asarray(np.clip(total / len(phases), 0, 1), np.float32)
+
+
+def _shifted(geometry: Geometry, ijk: tuple[float, float, float]) -> Geometry:
+    affine = geometry.affine_lps.copy()
+    affine[:3, 3] = geometry.lps_from_ijk(np.array(ijk))
+    return Geometry(geometry.shape, affine, geometry.frame_of_reference)
 
 
 def _edge_warning(mask: npt.NDArray[np.bool_]) -> tuple[Warn, ...]:

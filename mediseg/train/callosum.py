@@ -51,8 +51,10 @@ RUNTIME = {
         "kind": "probability",
         "threshold": 0.5,
         "join": 0.2,
-        "use": "resample linearly to the image's own grid; keep what reaches threshold and of that the largest part, "
-        "where parts joined by a probability of join or more count as one",
+        "phases": [[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]],
+        "use": "run once a phase (pixels of 1 mm by which the grid is shifted down and to the right), resample each "
+        "probability linearly to the image's own grid and average; keep what reaches threshold and of that the largest "
+        "part, where parts joined by a probability of join or more count as one",
     },
 }
 METADATA = {
