@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mediseg.record import CaseRecord, MeasurementRecord
 from mediseg.report import raster, sections, svg
 from mediseg.report.html import number, pretty_unit, range_note, sentence, summary, vector, words
+from mediseg.report.morphometry import thickness_section
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,10 +117,10 @@ def _range(measured: MeasurementRecord) -> str:
 
 
 def _plan(values: sections.Values) -> Iterator[_Strip]:
-    chart = sections.thickness_chart(values)
-    if chart is not None:
+    thickness = thickness_section(values)
+    if thickness is not None:
         yield _heading("Thickness profile")
-        yield _Strip(raster.charted(chart, _INNER))
+        yield _Strip(raster.charted(thickness.chart, _INNER))
     if values.scan_plan is None or not values.scan_plan.groups:
         return
     yield from _pictures("Slice plan", sections.plan_figures(values), 3)
