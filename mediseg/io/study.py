@@ -19,8 +19,8 @@ class Slice:
     """One image: a file, or one frame of a multi-frame file.
 
     ``file`` may lie inside a zip (``study.zip/folder/0001.dcm``): mediseg.io.dicom.find.Files opens both kinds.
-    ``frame`` is the 1-based frame number, 0 for a file that holds one image. ``position_lps_mm`` is the centre of its
-    first voxel.
+    ``frame`` is the 1-based frame number, 0 for a file that holds one image; ``tile`` the 1-based tile of a Siemens
+    mosaic, 0 for any other image. ``position_lps_mm`` is the centre of its first voxel.
     """
 
     file: Path
@@ -28,6 +28,7 @@ class Slice:
     frame: int
     instance: int
     position_lps_mm: tuple[float, float, float] | None
+    tile: int = 0
 
 
 @dataclass(frozen=True, slots=True)

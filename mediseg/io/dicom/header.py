@@ -68,11 +68,18 @@ class Image:
     echo: tuple[float | None, str]  # time in ms, number
     repetition: tuple[str, ...]  # values of REPETITION_KEYS
     thickness_mm: float | None
+    between_slices_mm: float | None
     frame_of_reference: str | None
     burned_in: bool
     colors: int
     frames: int  # in a file that gives no position for each: then more than one has no place
     facts: Mapping[str, Fact]
+    problem: str | None = None  # why it has no place, as found when the file was read
+
+    @property
+    def is_mosaic(self) -> bool:
+        """True for a Siemens mosaic that is not cut apart."""
+        return "MOSAIC" in self.image_type and not self.slice.tile and not self.slice.frame
 
 
 @contextmanager
@@ -159,6 +166,7 @@ def _image(levels: list[Dataset], dataset: Dataset, one: Slice, info: SeriesInfo
         echo=(_echo_ms(levels), _first_text(levels, "EchoNumbers")),
         repetition=_repetition(levels),
         thickness_mm=_number(levels, "SliceThickness"),
+        between_slices_mm=_number(levels, "SpacingBetweenSlices"),
         frame_of_reference=_text(dataset, "FrameOfReferenceUID") or None,
         burned_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
         colors=3

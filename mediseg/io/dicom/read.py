@@ -18,7 +18,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from mediseg.errors import Code, InputError, Refusal, Warn
-from mediseg.io.dicom import jpeg
+from mediseg.io.dicom import jpeg, mosaic
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
 from mediseg.io.identity import Identity
@@ -137,14 +137,22 @@ class _Reader:
     def _pages(self, file: Path, places: list[tuple[int, Slice, bool]], files: Files) -> list[Pixels]:
         """Decode the wanted frames of one file, rescaled, each (rows, columns)."""
         name = self.identity.safe_path(file)
-        indices = [max(0, one.frame - 1) for _, one, _ in places]
         try:
             dataset = open_dataset(file, files)
             _check_length(dataset, name)
-            frames = [_only(dataset)] if indices == [0] else list(iter_pixels(dataset, indices=indices))
+            frames = _decoded(dataset, {_index(one) for _, one, _ in places})
+            cut = [self._tile(frames[_index(one)], one) for _, one, _ in places]
         except _UNDECODABLE as error:
             raise Refusal(f"{name}: its pixels cannot be decoded; the file is damaged or incomplete") from error
-        return [self._rescaled(frame, dataset, index, name) for frame, index in zip(frames, indices, strict=True)]
+        return [self._rescaled(page, dataset, _index(one), name) for page, (_, one, _) in zip(cut, places, strict=True)]
+
+    def _tile(self, frame: Pixels, one: Slice) -> Pixels:
+        """Return the part of a frame that a slice is: all of it, or a tile of a mosaic."""
+        if not one.tile:
+            return frame
+        assert self.stack.geometry is not None
+        columns, rows, _ = self.stack.geometry.shape
+        return mosaic.cut(frame, rows, columns, one.tile)
 
     def _rescaled(self, frame: Pixels, dataset: Dataset, index: int, name: str) -> Pixels:
         assert self.stack.geometry is not None
@@ -162,9 +170,17 @@ class _Reader:
         return page.astype(np.float32)
 
 
-def _only(dataset: Dataset) -> Pixels:
-    pixels: Pixels = dataset.pixel_array
-    return pixels[0] if pixels.ndim == 3 else pixels
+def _index(one: Slice) -> int:
+    return max(0, one.frame - 1)
+
+
+def _decoded(dataset: Dataset, indices: set[int]) -> dict[int, Pixels]:
+    """Decode some frames of a file, each once; all that a file without frames holds is frame 0."""
+    if indices == {0}:
+        pixels: Pixels = dataset.pixel_array
+        return {0: pixels[0] if pixels.ndim == 3 else pixels}
+    order = sorted(indices)
+    return dict(zip(order, iter_pixels(dataset, indices=order), strict=True))
 
 
 def _listed(index: list[int]) -> str:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -16,6 +17,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from mediseg.errors import InputError
 from mediseg.io.dicom.find import HEAD_BYTES, Files, candidates, is_zip, looks_like_dicom
 from mediseg.io.dicom.header import DICOMDIR_CLASS, Image, identity_of, images_of, read_header, tolerant
+from mediseg.io.dicom.mosaic import read_layout, tiles_of
 from mediseg.io.dicom.stack import stacks_of
 from mediseg.io.identity import Identity
 from mediseg.io.study import Series, Study
@@ -92,17 +94,23 @@ def _look(path: Path, files: Files, found: Found) -> None:
                 return
             stream.seek(0)
             dataset = read_header(stream)
-        uid = _class_of(dataset)
-        if uid == DICOMDIR_CLASS:
-            found.directories.append(path)
-        elif not uid or _is_cut_off(dataset):
-            found.broken.append(path)
-        else:
-            identity = identity_of(dataset)
-            found.images += images_of(dataset, path, identity)
-            found.identity |= identity
+            uid = _class_of(dataset)
+            if uid == DICOMDIR_CLASS:
+                found.directories.append(path)
+            elif not uid or _is_cut_off(dataset):
+                found.broken.append(path)
+            else:
+                identity = identity_of(dataset)
+                found.images += _images(dataset, path, stream, identity)
+                found.identity |= identity
     except _UNPARSABLE:
         found.broken.append(path)
+
+
+def _images(dataset: Dataset, path: Path, stream: BinaryIO, identity: Identity) -> list[Image]:
+    """Return the images of one file; of a Siemens mosaic, for which its private header is read as well, the tiles."""
+    images = images_of(dataset, path, identity)
+    return tiles_of(images[0], read_layout(stream)) if images and images[0].is_mosaic else images
 
 
 def _class_of(dataset: Dataset) -> str:

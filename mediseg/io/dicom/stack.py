@@ -32,7 +32,14 @@ _STRONG_KEYS = 3  # the first of REPETITION_KEYS are reason enough to split even
 def stacks_of(images: Sequence[Image]) -> list[Stack]:
     """Return the stacks of one series, in a fixed order that does not depend on the order of the files."""
     images = sorted(
-        images, key=lambda image: (image.slice.instance, image.slice.frame, image.slice.sop_uid, str(image.slice.file))
+        images,
+        key=lambda image: (
+            image.slice.instance,
+            image.slice.frame,
+            image.slice.sop_uid,
+            str(image.slice.file),
+            image.slice.tile,
+        ),
     )
     found: list[Stack] = []
     for group in _grouped(images, _contrast):
@@ -66,10 +73,10 @@ def _no_geometry(image: Image) -> str | None:
         return "it holds no image"
     if image.colors != 1:
         return "it is a colour picture, such as a photo or a screenshot"
+    if image.problem:
+        return image.problem
     if image.frames > 1:
         return f"it holds {image.frames} frames without a position for each"
-    if "MOSAIC" in image.image_type:
-        return "it is a Siemens mosaic (many slices tiled into one image), which mediseg does not unpack"
     if image.slice.position_lps_mm is None:
         return "its header gives no position (ImagePositionPatient)"
     if image.orientation is None:
@@ -126,10 +133,14 @@ def _without_copies(images: list[Image]) -> tuple[list[Image], list[Image]]:
     unique: list[Image] = []
     copies: list[Image] = []
     for image in images:
-        key = (image.slice.sop_uid, image.slice.frame, image.slice.position_lps_mm)
+        key = (*_identity(image.slice), image.slice.position_lps_mm)
         (copies if image.slice.sop_uid and key in seen else unique).append(image)
         seen.add(key)
     return unique, copies
+
+
+def _identity(one: Slice) -> tuple[str, int, int]:
+    return one.sop_uid, one.frame, one.tile
 
 
 def _by_line(images: list[Image]) -> list[list[Image]]:
@@ -269,10 +280,10 @@ def _geometry(image: Image, grid: _Grid, row: Array, column: Array, count: int) 
 
 
 def _copies(places: list[list[Image]], grid: _Grid, doubles: list[Image]) -> tuple[tuple[int, Slice], ...]:
-    kept = {(place[0].slice.sop_uid, place[0].slice.frame): k for k, place in zip(grid.index, places, strict=True)}
+    kept = {_identity(place[0].slice): k for k, place in zip(grid.index, places, strict=True)}
     found = [(k, image.slice) for k, place in zip(grid.index, places, strict=True) for image in place[1:]]
     for image in doubles:
-        k = kept.get((image.slice.sop_uid, image.slice.frame))
+        k = kept.get(_identity(image.slice))
         if k is not None:
             found.append((k, image.slice))
     return tuple(sorted(found, key=lambda pair: (pair[0], pair[1].instance, str(pair[1].file))))
