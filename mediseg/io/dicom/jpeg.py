@@ -1,7 +1,8 @@
 """JPEG pixels (baseline, extended, lossless) decoded by the GDCM that SimpleITK carries.
 
 It spares an installation the 60 MB of python-gdcm, the same library once more. Extended JPEG of 12 bits stays
-undecoded, as there. pydicom finds the decoders of JPEG-LS, JPEG 2000 and RLE by itself.
+undecoded, as there. pydicom finds the decoders of JPEG-LS, JPEG 2000 and RLE by itself; of JPEG-LS, GDCM also takes
+what CharLS refuses: a zero byte between the pixels and the end marker, which some archives append.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     SecondaryCaptureImageStorage,
 )
 
 NAME = "simpleitk"
 #: Asked for by pydicom of every decoding plugin: what each transfer syntax needs.
 DECODER_DEPENDENCIES = dict.fromkeys(
-    (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), ("SimpleITK>=2.4",)
+    (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
+    ("SimpleITK>=2.4",),
 )
 
 

@@ -9,6 +9,8 @@ Source: nibabel's doc/theory/dicom_mosaic, and dcm2niix, against which the resul
 from __future__ import annotations
 
 import math
+import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -60,7 +62,9 @@ def _csa_tag(dataset: Dataset) -> BaseTag | None:
 
 
 def _layout(content: object) -> Layout | str:
-    from nibabel.nicom import csareader
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # nibabel calls its DICOM readers experimental
+        from nibabel.nicom import csareader
 
     damaged = "whose private header (CSA) is damaged, so the number and order of its slices are not known"
     if not isinstance(content, bytes):
@@ -69,7 +73,7 @@ def _layout(content: object) -> Layout | str:
         header = csareader.read(content)
         count, normal = csareader.get_n_mosaic(header), csareader.get_slice_normal(header)
     # what nibabel raises on bytes that are no CSA header
-    except (csareader.CSAError, ValueError, TypeError, LookupError, AssertionError, OverflowError, MemoryError):
+    except (csareader.CSAError, ValueError, TypeError, LookupError, AssertionError, OverflowError, struct.error):
         return damaged
     if not isinstance(count, int) or not 1 <= count <= _MOST_TILES or normal is None:
         return damaged
