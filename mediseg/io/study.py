@@ -65,6 +65,7 @@ class Stack:
     facts: Mapping[str, Fact] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[Warn, ...] = ()
     unfit: str | None = None
+    is_inverted: bool = False  # small values are to be shown white (MONOCHROME1); reading turns them
 
     @property
     def missing(self) -> tuple[int, ...]:

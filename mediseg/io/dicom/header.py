@@ -21,6 +21,7 @@ from mediseg.io.study import Fact, SeriesInfo, Slice
 
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _GE_COMPONENT = Tag(0x0043, 0x102F)  # GEMS_PARM_01: 0 magnitude, 1 phase, 2 real, 3 imaginary
+_PHILIPS_SCALE_SLOPE = Tag(0x2005, 0x100E)
 _SIEMENS_FRAME_GROUP, _SIEMENS_IMAGE_TYPE = Tag(0x0021, 0x11FE), Tag(0x0021, 0x1175)  # XA: ImageType with NORM in it
 _COMPONENTS = {"M": "M", "MAGNITUDE": "M", "P": "P", "PHASE": "P", "R": "R", "REAL": "R", "I": "I", "IMAGINARY": "I"}
 
@@ -35,9 +36,9 @@ _KEYWORDS = (
     "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime", "Rows", "Columns", "PixelSpacing",
     "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BurnedInAnnotation",
     "ComplexImageComponent", "DiffusionBValue", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "PixelPaddingValue", "RescaleSlope",
 )  # fmt: skip
-TAGS = [*map(Tag, _KEYWORDS), Tag(0x0043, 0x0010), _GE_COMPONENT]
+TAGS = [*map(Tag, _KEYWORDS), Tag(0x0043, 0x0010), _GE_COMPONENT, Tag(0x2005, 0x0010), _PHILIPS_SCALE_SLOPE]
 
 # What may tell repetitions of one position apart, strongest first
 REPETITION_KEYS = (
@@ -72,6 +73,7 @@ class Image:
     frame_of_reference: str | None
     burned_in: bool
     colors: int
+    is_inverted: bool  # small values are to be shown white
     frames: int  # in a file that gives no position for each: then more than one has no place
     facts: Mapping[str, Fact]
     problem: str | None = None  # why it has no place, as found when the file was read
@@ -172,6 +174,7 @@ def _image(levels: list[Dataset], dataset: Dataset, one: Slice, info: SeriesInfo
         colors=3
         if "PALETTE" in _text(dataset, "PhotometricInterpretation")
         else _whole(dataset, "SamplesPerPixel") or 1,
+        is_inverted=_is_inverted(dataset),
         frames=1 if one.frame else _whole(dataset, "NumberOfFrames") or 1,
         facts=facts,
     )
@@ -231,10 +234,13 @@ def _facts(levels: list[Dataset], info: SeriesInfo) -> Mapping[str, Fact]:
         "slice_thickness_mm": _number(levels, "SliceThickness"),
         "spacing_between_slices_mm": _number(levels, "SpacingBetweenSlices"),
         "series_number": info.number,
+        **_philips_scaling(levels),
+        "pixel_padding_value": _number(levels, "PixelPaddingValue") or None,
     }
     texts = {
         "patient_position": _first_text(levels, "PatientPosition"),
         "acquisition": _first_text(levels, "MRAcquisitionType"),
+        "shown_inverted": "yes" if _is_inverted(levels[-1]) else "",
         "model": _first_text(levels, "ManufacturerModelName"),
         "series_description": info.description,
         "body_part": info.body_part,
@@ -282,6 +288,18 @@ def _whole(dataset: Dataset, keyword: str) -> int | None:
 def _number(levels: list[Dataset], keyword: str) -> float | None:
     numbers = _numbers(levels, keyword, 1)
     return None if numbers is None else numbers[0]
+
+
+def _is_inverted(dataset: Dataset) -> bool:
+    return _text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1"
+
+
+def _philips_scaling(levels: list[Dataset]) -> dict[str, float | None]:
+    """What turns the values of a Philips image into its "precise" ones: value / (rescale slope * scale slope)."""
+    found = [level[_PHILIPS_SCALE_SLOPE].value for level in levels if _PHILIPS_SCALE_SLOPE in level]
+    if not found or not isinstance(found[0], int | float) or not math.isfinite(found[0]):
+        return {}
+    return {"philips_scale_slope": float(found[0]), "rescale_slope": _number(levels, "RescaleSlope")}
 
 
 def _numbers(levels: list[Dataset], keyword: str, count: int) -> tuple[float, ...] | None:

@@ -18,7 +18,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from mediseg.errors import Code, InputError, Refusal, Warn
-from mediseg.io.dicom import jpeg, mosaic
+from mediseg.io.dicom import jpeg, mosaic, values
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
 from mediseg.io.identity import Identity
@@ -63,8 +63,9 @@ def _with_syntax(dataset: Dataset) -> Dataset:
 def read_stack(stack: Stack, identity: Identity | None = None) -> Volume:
     """Decode a stack. Array (columns, rows, slices): int16 where the stored values are it, else float32.
 
-    Rescale slope and intercept are applied, frame by frame; nothing else changes the signal. A single missing slice is
-    the mean of its neighbours. Raises Refusal for a stack that is not fit, truncated pixels, or NaN.
+    Rescale slope and intercept are applied, frame by frame; an image that is meant to be shown inverted (MONOCHROME1)
+    is inverted, and padding becomes background (see mediseg.io.dicom.values). A single missing slice is the mean of
+    its neighbours. Raises Refusal for a stack that is not fit, truncated pixels, or NaN.
     """
     if stack.unfit is not None or stack.geometry is None:
         raise Refusal(f"{stack.name} cannot be read as a volume: {stack.unfit}", stack.warnings)
@@ -92,6 +93,14 @@ def _source(stack: Stack) -> Source:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One slice (rows, columns): its values, and which of them are padding."""
+
+    array: Pixels
+    padding: values.Mask | None
+
+
 @dataclass
 class _Reader:
     stack: Stack
@@ -102,25 +111,47 @@ class _Reader:
         columns, rows, count = self.stack.geometry.shape
         # Slices lie one after the other in memory, so that each is written in one go
         pages: Pixels = np.zeros((count, rows, columns), np.int16)
+        padded: values.Mask | None = None
+        copies: list[tuple[int, Pixels]] = []
+        with Files() as files, tolerant():
+            for file, places in self._wanted().items():
+                for (k, _, is_kept), page in zip(places, self._pages(file, places, files), strict=True):
+                    if not is_kept:
+                        copies.append((k, page.array))
+                        continue
+                    if pages.dtype == np.int16 and page.array.dtype != np.int16:
+                        pages = pages.astype(np.float32)
+                    pages[k] = page.array
+                    if page.padding is not None:
+                        padded = np.zeros(pages.shape, np.bool_) if padded is None else padded
+                        padded[k] = page.padding
+        warnings = self._warnings(pages, copies)
+        if padded is not None or self.stack.is_inverted:
+            pages = self._finished(pages, padded)
+        for k in self.stack.missing:
+            _fill(pages, k)
+        return pages.transpose(2, 1, 0), warnings
+
+    def _wanted(self) -> dict[Path, list[tuple[int, Slice, bool]]]:
+        """Return what is needed of each file: place, slice, and whether it is more than a copy to compare."""
         wanted: dict[Path, list[tuple[int, Slice, bool]]] = defaultdict(list)
         for k, one in enumerate(self.stack.slices):
             if one is not None:
                 wanted[one.file].append((k, one, True))
         for k, one in self.stack.copies:
             wanted[one.file].append((k, one, False))
-        copies: list[tuple[int, Pixels]] = []
-        with Files() as files, tolerant():
-            for file, places in wanted.items():
-                for (k, _, is_kept), page in zip(places, self._pages(file, places, files), strict=True):
-                    if not is_kept:
-                        copies.append((k, page))
-                        continue
-                    if pages.dtype == np.int16 and page.dtype != np.int16:
-                        pages = pages.astype(np.float32)
-                    pages[k] = page
-        for k in self.stack.missing:
-            _fill(pages, k)
-        return pages.transpose(2, 1, 0), self._warnings(pages, copies)
+        return wanted
+
+    def _finished(self, pages: Pixels, padded: values.Mask | None) -> Pixels:
+        held = [k for k, one in enumerate(self.stack.slices) if one is not None]
+        part = None if padded is None else padded[held]
+        try:
+            pages[held] = values.finished(pages[held], part, inverted=self.stack.is_inverted)
+        except ValueError as error:
+            raise Refusal(
+                f"{self.stack.name}: every pixel is marked as padding (PixelPaddingValue), so there is no image"
+            ) from error
+        return pages
 
     def _warnings(self, pages: Pixels, copies: list[tuple[int, Pixels]]) -> tuple[Warn, ...]:
         if not copies:
@@ -134,7 +165,7 @@ class _Reader:
         warn = Warn(Code.DUPLICATE_POSITION, text, {"index": index, "differing": differ})
         return tuple(warn if one.code is Code.DUPLICATE_POSITION else one for one in self.stack.warnings)
 
-    def _pages(self, file: Path, places: list[tuple[int, Slice, bool]], files: Files) -> list[Pixels]:
+    def _pages(self, file: Path, places: list[tuple[int, Slice, bool]], files: Files) -> list[_Page]:
         """Decode the wanted frames of one file, rescaled, each (rows, columns)."""
         name = self.identity.safe_path(file)
         try:
@@ -154,20 +185,22 @@ class _Reader:
         columns, rows, _ = self.stack.geometry.shape
         return mosaic.cut(frame, rows, columns, one.tile)
 
-    def _rescaled(self, frame: Pixels, dataset: Dataset, index: int, name: str) -> Pixels:
+    def _rescaled(self, frame: Pixels, dataset: Dataset, index: int, name: str) -> _Page:
         assert self.stack.geometry is not None
         columns, rows, _ = self.stack.geometry.shape
         if frame.shape != (rows, columns):
             raise Refusal(f"{name}: its pixels make {frame.shape}, not {rows} rows by {columns} columns")
-        slope, intercept = _rescale(dataset, index)
+        slope, intercept = values.rescale(dataset, index)
         if slope == 0 or not math.isfinite(slope) or not math.isfinite(intercept):
             raise Refusal(f"{name}: its rescale slope and intercept ({slope:g}, {intercept:g}) leave no image")
+        frame = values.signed(frame, dataset)
+        padding = values.padding(frame, dataset)
         if (slope, intercept) == (1.0, 0.0) and frame.dtype.kind in "iub" and _fits_int16(frame):
-            return frame.astype(np.int16)
+            return _Page(frame.astype(np.int16), padding)
         page = frame.astype(np.float32) if (slope, intercept) == (1.0, 0.0) else (frame * slope + intercept)
         if not np.isfinite(page).all():
             raise Refusal(f"{name}: the image holds values that are no numbers (NaN or infinity)")
-        return page.astype(np.float32)
+        return _Page(page.astype(np.float32), padding)
 
 
 def _index(one: Slice) -> int:
@@ -210,22 +243,3 @@ def _check_length(dataset: Dataset, name: str) -> None:
     held = len(dataset[keyword].value or b"")
     if held < needed:
         raise Refusal(f"{name}: truncated, {held} of {needed} bytes of pixels; copy the file again")
-
-
-def _rescale(dataset: Dataset, index: int) -> tuple[float, float]:
-    """RescaleSlope and RescaleIntercept of a frame: its own, else the shared ones, else the file's, else 1 and 0."""
-    groups = []
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-    if per_frame and index < len(per_frame):
-        groups.append(per_frame[index])
-    groups += list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
-    for group in groups:
-        item = group.get("PixelValueTransformationSequence")
-        if item:
-            return _pair(item[0])
-    return _pair(dataset)
-
-
-def _pair(item: Dataset) -> tuple[float, float]:
-    slope, intercept = item.get("RescaleSlope"), item.get("RescaleIntercept")
-    return (1.0 if slope in (None, "") else float(slope), 0.0 if intercept in (None, "") else float(intercept))

@@ -63,7 +63,7 @@ def _grouped(images: Iterable[Image], key: Callable[[Image], Hashable]) -> list[
 
 def _contrast(image: Image) -> Hashable:
     spacing = None if image.spacing_mm is None else tuple(round(value, 4) for value in image.spacing_mm)
-    size = (image.rows, image.columns, image.colors, spacing)
+    size = (image.rows, image.columns, image.colors, image.is_inverted, spacing)
     return (*size, image.frame_of_reference, image.image_type, image.component, image.echo, _no_geometry(image))
 
 
@@ -267,6 +267,7 @@ def _stack(images: list[Image], doubles: list[Image]) -> Stack:
         facts=first.facts,
         warnings=tuple(warnings),
         unfit=unfit,
+        is_inverted=first.is_inverted,
     )
 
 
@@ -386,4 +387,5 @@ def _words(stack: Stack) -> tuple[str, ...]:
         "" if echo is None else f"TE {echo:g} ms",
         component,
         "\\".join(stack.image_type),
+        "shown inverted" if stack.is_inverted else "",
     )
