@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,10 @@ from mediseg.volume import Volume
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
-    from mediseg.io.study import Series, Stack
+    from mediseg.io.select import Rejected
+    from mediseg.io.study import Stack, Study
+
+_MANY_ALIKE = 4  # rows of one series that differ in nothing but their label are told as one from here on
 
 
 @dataclass(frozen=True)
@@ -86,26 +89,46 @@ def _planned(case: CaseInput, wanted: str) -> PlannedCase:
 
 
 def _planned_study(case: CaseInput, wanted: str) -> PlannedCase:
-    from mediseg.io.select import choose
+    from mediseg.io.select import choose, sorted_out
 
     study = case.study
     assert study is not None
     try:
         choice = choose(study, wanted)
     except MedisegError as error:
-        rows = tuple(row for series in study.series for row in _rows(series, set(), {}))
+        rejected = sorted_out(study, wanted)[1]
+        rows = _table(study, (), rejected)
         return PlannedCase(case.name, case.kind, rows, "", str(error), int(error.exit_code), study.ignored)
-    used = {id(stack) for stack in choice.stacks}
-    reasons = dict(choice.left_out)
-    rows = tuple(row for series in study.series for row in _rows(series, used, reasons))
+    rows = _table(study, choice.stacks, choice.rejected)
     return PlannedCase(case.name, case.kind, rows, choice.reason, "", int(Exit.DONE), study.ignored)
 
 
-def _rows(series: Series, used: set[int], reasons: dict[str, str]) -> list[Row]:
-    if not series.stacks:
-        number = "" if series.info.number is None else str(series.info.number)
-        return [Row(number, series.info.description, series.info.modality, "", (), (), False, series.unfit or "")]
-    return [_row(stack, id(stack) in used, reasons.get(stack.name, "")) for stack in series.stacks]
+def _table(study: Study, used: Iterable[Stack], rejected: Iterable[Rejected]) -> tuple[Row, ...]:
+    """One row a stack, and one a series without any; many alike of one series (time points) are one row."""
+    chosen, reasons = {id(stack) for stack in used}, {id(item): why for item, why in rejected}
+    rows: list[Row] = []
+    for series in study.series:
+        if series.stacks:
+            rows += _merged([_row(stack, id(stack) in chosen, reasons.get(id(stack), "")) for stack in series.stacks])
+        else:
+            number = "" if series.info.number is None else str(series.info.number)
+            note = reasons.get(id(series), series.unfit or "")
+            rows.append(Row(number, series.info.description, series.info.modality, "", (), (), False, note))
+    return tuple(rows)
+
+
+def _merged(rows: list[Row]) -> list[Row]:
+    """Tell alike rows once, where there are more than a few of them."""
+    alike: dict[Row, list[Row]] = {}
+    for row in rows:
+        alike.setdefault(replace(row, description=""), []).append(row)
+    return [row for group in alike.values() for row in _told(group)]
+
+
+def _told(group: list[Row]) -> list[Row]:
+    if len(group) < _MANY_ALIKE:
+        return group
+    return [replace(group[0], description=f"{group[0].description} and {len(group) - 1} more like it")]
 
 
 def _row(stack: Stack, used: bool, why: str) -> Row:

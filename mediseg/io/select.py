@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mediseg.errors import Code, Refusal, UsageError, Warn, did_you_mean
-from mediseg.io.study import Stack, Study
+from mediseg.io.study import Series, Stack, Study
 
 WHOLE_HEAD_MM = 100.0
 MAX_OFF_SAGITTAL_DEG = 45.0
@@ -27,19 +27,31 @@ _NOT_T1 = re.compile(r"t2|flair|\bpd\b|proton|swi|dwi|dti|diff|bold|epi|asl|perf
 _ELSEWHERE = re.compile(r"spine|knee|abdomen|pelvis|chest|thorax|heart|shoulder|hip|ankle|foot|hand|wrist|breast", re.I)
 
 
+Rejected = tuple[Series | Stack, str]  # what was left out, and why
+
+
 @dataclass(frozen=True)
 class Choice:
     """The stacks that a recipe works on (one, unless ``stations`` were wanted) and the reasons for and against."""
 
     stacks: tuple[Stack, ...]
     reason: str
-    left_out: tuple[tuple[str, str], ...]  # (series or stack, why)
+    rejected: tuple[Rejected, ...]
     broken: tuple[str, ...] = ()  # files that could not be parsed; a slice of the stack may be among them
 
     @property
     def stack(self) -> Stack:
         """The stack, or the first of several."""
         return self.stacks[0]
+
+    @property
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """What was left out and why, in words; stacks of one series with one reason (time points) told once."""
+        groups: dict[tuple[str, str, str], list[Series | Stack]] = {}
+        for item, why in self.rejected:
+            key = (item.info.study_uid, item.info.series_uid, "" if item.info.number is None else str(item.info.number))
+            groups.setdefault(("\n".join(key), item.info.description, why), []).append(item)
+        return tuple((_joint_name(items), why) for (_, _, why), items in groups.items())
 
     @property
     def warnings(self) -> tuple[Warn, ...]:
@@ -55,28 +67,41 @@ class Choice:
         return tuple(found)
 
 
+def _joint_name(items: Sequence[Series | Stack]) -> str:
+    if len(items) < 4:
+        return "; ".join(item.name for item in items)
+    return f"{items[0].name} and {len(items) - 1} more stacks of it"
+
+
 def choose(study: Study, wanted: str = "head") -> Choice:
     """Return what to work on: the best ``head`` volume, a sagittal ``slice`` (or stack), or a spine's ``stations``.
 
-    ``any`` is ``head`` that takes a single slice of any orientation, too.
+    ``any`` is ``head`` that takes a single slice of any orientation, too. docs/series-choice.md has the rules.
 
     The same study gives the same answer whatever the order of its files. Raises Refusal with the reasons when nothing
     is fit, UsageError for another word.
     """
+    fit, rejected = sorted_out(study, wanted)
+    if not fit:
+        refusal = _nothing_fit(study, Choice((), "", tuple(rejected)).left_out, wanted)
+        raise Refusal(refusal, tuple(w for stack in study.stacks for w in stack.warnings))
+    _same_study(fit)
+    return replace(_WANTED[wanted](fit, rejected), broken=study.broken)
+
+
+def sorted_out(study: Study, wanted: str) -> tuple[list[Stack], list[Rejected]]:
+    """Return the stacks that could serve, and what could not with the reason. Raises UsageError for another word."""
     if wanted not in _WANTED:
         raise UsageError(f'no input "{wanted}"{did_you_mean(wanted, _WANTED)}')
-    left_out = [(one.name, one.unfit) for one in study.series if one.unfit]
+    rejected: list[Rejected] = [(one, one.unfit) for one in study.series if one.unfit]
     fit: list[Stack] = []
     for stack in study.stacks:
         why = _unfit(stack, wanted)
         if why is None:
             fit.append(stack)
         else:
-            left_out.append((stack.name, why))
-    if not fit:
-        raise Refusal(_nothing_fit(study, left_out, wanted), tuple(w for stack in study.stacks for w in stack.warnings))
-    _same_study(fit)
-    return replace(_WANTED[wanted](fit, left_out), broken=study.broken)
+            rejected.append((stack, why))
+    return fit, rejected
 
 
 def _nothing_fit(study: Study, left_out: Sequence[tuple[str, str]], wanted: str) -> str:
@@ -178,19 +203,38 @@ def _identity_order(stack: Stack) -> tuple[object, ...]:
     return (number, stack.info.series_uid, float(echo) if isinstance(echo, int | float) else 0.0, first, stack.label)
 
 
+def _midline_coarseness(stack: Stack) -> int:
+    """Coarseness of the image that the mid-sagittal plane cuts out: of the two axes that lie in it."""
+    if stack.geometry is None:
+        return 2
+    across = int(np.abs(stack.geometry.axes_lps[0]).argmax())
+    return _coarseness(max(np.delete(stack.geometry.spacing_mm, across)))
+
+
+def _plane_rank(stack: Stack) -> int:
+    """0 sagittal, 1 coronal, 2 axial."""
+    if stack.geometry is None:
+        return 3
+    axes = stack.geometry.axes_lps
+    return int(np.abs(np.cross(axes[:, 0], axes[:, 1])).argmax())
+
+
+Test = tuple[Callable[[Stack], float | int | bool], str]
 # In order of weight. Each says what is better, so that the reason can be told in words.
-_HEAD_TESTS: tuple[tuple[Callable[[Stack], float | int | bool], str], ...] = (
+_HEAD_TESTS: tuple[Test, ...] = (
     (is_localizer, "it is a localizer"),
     (lambda s: bool(_ELSEWHERE.search(s.info.body_part)), "it shows another part of the body"),
     (lambda s: _extents(s)[0] < WHOLE_HEAD_MM, "it does not cover a whole head"),
+    (_midline_coarseness, "a mid-sagittal image of it would be coarser"),
     (lambda s: _coarseness(_spacings(s)[2]), "its slices are thicker"),
     (lambda s: not is_t1(s), "it is not T1-weighted"),
     (lambda s: s.image_type[:1] == ("DERIVED",), "it is computed from other images"),
     (lambda s: round(s.geometry.voxel_mm3 if s.geometry else 99.0, 2), "its voxels are coarser"),
     (lambda s: -round(float(np.prod(_extents(s))) / 1e5), "it covers less"),
     (lambda s: not is_normalised(s), "it is the raw copy, not normalised (coil shading is not evened out)"),
+    (_plane_rank, "it is alike, but sagittal comes before coronal before axial"),
 )
-_SLICE_TESTS: tuple[tuple[Callable[[Stack], float | int | bool], str], ...] = (
+_SLICE_TESTS: tuple[Test, ...] = (
     (lambda s: bool(_ELSEWHERE.search(s.info.body_part)), "it shows another part of the body"),
     (is_localizer, "it is a localizer"),
     (lambda s: round(max(s.geometry.spacing_mm[:2]), 1) if s.geometry else 99.0, "its pixels are coarser"),
@@ -201,29 +245,32 @@ _SLICE_TESTS: tuple[tuple[Callable[[Stack], float | int | bool], str], ...] = (
 )
 
 
-def _best(
-    fit: list[Stack],
-    left_out: list[tuple[str, str]],
-    tests: tuple[tuple[Callable[[Stack], float | int | bool], str], ...],
-) -> tuple[Stack, list[tuple[str, str]]]:
+def _best(fit: list[Stack], rejected: list[Rejected], tests: tuple[Test, ...]) -> Choice:
     ranked = sorted(fit, key=lambda stack: (*(test(stack) for test, _ in tests), _identity_order(stack)))
     best = ranked[0]
-    others = [(stack.name, f"{best.name} was preferred: {_worse(stack, best, tests)}") for stack in ranked[1:]]
-    return best, [*left_out, *others]
+    others = [(stack, f"{best.name} was preferred: {_worse(stack, best, tests)}") for stack in ranked[1:]]
+    return Choice((best,), f"{best.name}: {_described(best)}", (*rejected, *others))
 
 
-def _worse(stack: Stack, best: Stack, tests: tuple[tuple[Callable[[Stack], float | int | bool], str], ...]) -> str:
-    return next((why for test, why in tests if test(stack) != test(best)), "it is a repetition, later")
+def _worse(stack: Stack, best: Stack, tests: tuple[Test, ...]) -> str:
+    return next((why for test, why in tests if test(stack) != test(best)), _later(stack, best))
 
 
-def _head(fit: list[Stack], left_out: list[tuple[str, str]]) -> Choice:
-    best, others = _best(fit, left_out, _HEAD_TESTS)
-    return Choice((best,), f"{best.name}: {_described(best)}", tuple(others))
+def _later(stack: Stack, best: Stack) -> str:
+    """Say what puts one of two stacks last that are equal in all that counts (see _identity_order)."""
+    if (stack.info.number, stack.info.series_uid) != (best.info.number, best.info.series_uid):
+        return "it is alike, and a later series"
+    if stack.facts.get("echo_time_ms") != best.facts.get("echo_time_ms"):
+        return "it is alike, and a later echo"
+    return "it is a repetition, later in the same series"
 
 
-def _slice(fit: list[Stack], left_out: list[tuple[str, str]]) -> Choice:
-    best, others = _best(fit, left_out, _SLICE_TESTS)
-    return Choice((best,), f"{best.name}: {_described(best)}", tuple(others))
+def _head(fit: list[Stack], rejected: list[Rejected]) -> Choice:
+    return _best(fit, rejected, _HEAD_TESTS)
+
+
+def _slice(fit: list[Stack], rejected: list[Rejected]) -> Choice:
+    return _best(fit, rejected, _SLICE_TESTS)
 
 
 def _described(stack: Stack) -> str:
@@ -237,7 +284,7 @@ def _described(stack: Stack) -> str:
     return ", ".join(words)
 
 
-def _stations(fit: list[Stack], left_out: list[tuple[str, str]]) -> Choice:
+def _stations(fit: list[Stack], rejected: list[Rejected]) -> Choice:
     """The largest set of stacks of one contrast that lie one above the other; in order from the top."""
     groups: dict[tuple[object, ...], list[Stack]] = {}
     for stack in fit:
@@ -250,13 +297,13 @@ def _stations(fit: list[Stack], left_out: list[tuple[str, str]]) -> Choice:
             "no two stations of one contrast lie one above the other; give the stations of one spine examination"
         )
     chosen = {id(stack) for stack in best}
-    others = [
-        (stack.name, "it repeats a station" if _station_key(stack) == best_key else "its contrast or plane differs")
+    others: list[Rejected] = [
+        (stack, "it repeats a station" if _station_key(stack) == best_key else "its contrast or plane differs")
         for stack in fit
         if id(stack) not in chosen
     ]
     names = ", ".join(stack.name for stack in best)
-    return Choice(tuple(best), f"{len(best)} stations from the top: {names}", (*left_out, *others))
+    return Choice(tuple(best), f"{len(best)} stations from the top: {names}", (*rejected, *others))
 
 
 def _station_key(stack: Stack) -> tuple[object, ...]:
@@ -295,7 +342,7 @@ def _tall(stack: Stack) -> float:
     return float(corners.max() - corners.min())
 
 
-_WANTED: dict[str, Callable[[list[Stack], list[tuple[str, str]]], Choice]] = {
+_WANTED: dict[str, Callable[[list[Stack], list[Rejected]], Choice]] = {
     "head": _head,
     "any": _head,
     "slice": _slice,
