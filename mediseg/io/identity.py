@@ -15,15 +15,35 @@ _SHORTEST_LATIN = 4
 _SHORTEST_OTHER = 2  # a Chinese, Japanese or Korean name has two or three characters
 
 
+# How names are written where a header does not say it, or says it wrongly
+_ENCODINGS = ("utf-8", "gb18030", "euc_kr", "shift_jis", "iso2022_jp", "latin-1")
+
+
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _bare(plain: str) -> str:
+    """The text without accents, as a folder's name may spell it."""
+    return "".join(sign for sign in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(sign))
+
+
+def readings(value: bytes) -> list[str]:
+    """Return what bytes may say, in any encoding that takes them; plain ASCII says one thing."""
+    found = []
+    for encoding in ("ascii",) if value.isascii() and b"\x1b" not in value else _ENCODINGS:
+        try:
+            found.append(value.decode(encoding))
+        except UnicodeDecodeError:
+            continue
+    return found
 
 
 @dataclass(frozen=True)
 class Identity:
     """The tokens of PatientName, PatientID and birth date of a study; ``repr`` shows how many, never which.
 
-    A token is a run of at least 4 letters or digits (2 where they are not Latin).
+    A token is a run of at least 4 letters or digits (2 where they are not Latin), with and without its accents.
     """
 
     _tokens: frozenset[str] = field(default=frozenset(), repr=False)
@@ -37,7 +57,7 @@ class Identity:
             for token in (*_RUNS.findall(plain), *_LETTERS.findall(plain)):
                 shortest = _SHORTEST_LATIN if token.isascii() else _SHORTEST_OTHER
                 if len(token) >= shortest:
-                    found.add(token)
+                    found |= {token, _bare(token)}
         return cls(frozenset(found))
 
     def __or__(self, other: Identity) -> Identity:
@@ -46,8 +66,9 @@ class Identity:
     def shares(self, text: str) -> bool:
         """True when a token occurs anywhere in ``text``, whatever the case, even inside a longer word."""
         plain = _plain(text)
-        squeezed = "".join(_RUNS.findall(plain))
-        return any(token in plain or token in squeezed for token in self._tokens)
+        spellings = {plain, _bare(plain)}
+        spellings |= {"".join(_RUNS.findall(one)) for one in spellings}
+        return any(token in one for token in self._tokens for one in spellings)
 
     def safe(self, text: str, otherwise: str = "") -> str:
         """Return ``text``, or ``otherwise`` where it shares a token."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mediseg.io.identity import Identity
+from mediseg.io.identity import Identity, readings
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,11 @@ from mediseg.io.identity import Identity
         (["ID-12"], "id-12", False),
         (["Müller"], "MÜLLER t1", True),
         (["王小東"], "王小東", True),
+        (["王^小東"], "王小東_t1", True),
+        (["Jérôme"], "t1_jerome", True),
+        (["Jerome"], "T1 Jérôme", True),
+        (["Jérôme"], "t1_je\u0301ro\u0302me", True),
+        (["ﾔﾏﾀﾞ^ﾀﾛｳ"], "ヤマダ", True),
         ([], "anything", False),
         ([""], "anything", False),
     ],
@@ -40,3 +45,14 @@ def test_union():
     both = Identity.of(["Anna"]) | Identity.of(["Berta"])
     assert both.shares("anna")
     assert both.shares("berta")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "euc_kr", "shift_jis", "iso2022_jp", "latin-1"])
+def test_bytes_are_read_in_every_way_that_they_can_be(encoding):
+    name = {"latin-1": "Jérôme", "euc_kr": "길동"}.get(encoding, "金太郎")
+    assert name in readings(name.encode(encoding))
+
+
+def test_plain_bytes_are_read_in_one_way():
+    assert readings(b"Jerome") == ["Jerome"]
+    assert readings(b"") == [""]

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -14,9 +15,11 @@ from typing import BinaryIO
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
+from pydicom.valuerep import PersonName
 
-from mediseg.io.identity import Identity
+from mediseg.io.identity import Identity, readings
 from mediseg.io.study import Fact, SeriesInfo, Slice
 
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
@@ -25,11 +28,13 @@ _PHILIPS_SCALE_SLOPE = Tag(0x2005, 0x100E)
 _SIEMENS_FRAME_GROUP, _SIEMENS_IMAGE_TYPE = Tag(0x0021, 0x11FE), Tag(0x0021, 0x1175)  # XA: ImageType with NORM in it
 _COMPONENTS = {"M": "M", "MAGNITUDE": "M", "P": "P", "PHASE": "P", "R": "R", "REAL": "R", "I": "I", "IMAGINARY": "I"}
 
+_IDENTITY = (
+    "PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "OtherPatientNames", "PatientBirthName",
+)  # fmt: skip
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer",
-    "ManufacturerModelName", "SeriesDescription", "PatientName", "PatientID", "OtherPatientIDs",
-    "PatientBirthDate", "BodyPartExamined", "ScanningSequence", "MRAcquisitionType", "SequenceName",
-    "PulseSequenceName", "SliceThickness", "RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime",
+    "ManufacturerModelName", "SeriesDescription", "BodyPartExamined", "ScanningSequence", "MRAcquisitionType",
+    "SequenceName", "PulseSequenceName", "SliceThickness", "RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime",
     "EchoNumbers", "MagneticFieldStrength", "SpacingBetweenSlices", "FlipAngle", "PatientPosition",
     "TriggerTime", "ProtocolName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID",
@@ -38,7 +43,13 @@ _KEYWORDS = (
     "ComplexImageComponent", "DiffusionBValue", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "PixelPaddingValue", "RescaleSlope",
 )  # fmt: skip
-TAGS = [*map(Tag, _KEYWORDS), Tag(0x0043, 0x0010), _GE_COMPONENT, Tag(0x2005, 0x0010), _PHILIPS_SCALE_SLOPE]
+TAGS = [
+    *map(Tag, (*_IDENTITY, *_KEYWORDS)),
+    Tag(0x0043, 0x0010),
+    _GE_COMPONENT,
+    Tag(0x2005, 0x0010),
+    _PHILIPS_SCALE_SLOPE,
+]
 
 # What may tell repetitions of one position apart, strongest first
 REPETITION_KEYS = (
@@ -98,9 +109,28 @@ def read_header(stream: BinaryIO) -> Dataset:
 
 
 def identity_of(dataset: Dataset) -> Identity:
-    """Return the words of the patient's name, ID and birth date, for recognition only."""
-    keywords = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate")
-    return Identity.of(str(dataset.get(keyword) or "") for keyword in keywords)
+    """Return the words of the patient's names, IDs and birth date, for recognition only.
+
+    A name counts as it is decoded by SpecificCharacterSet, and in case that is missing or wrong, as it may be meant.
+    """
+    values: list[str] = []
+    for keyword in _IDENTITY:
+        for value in _several(_value(dataset, keyword)):
+            values.append(str(value))
+            if isinstance(value, PersonName):
+                values += readings(value.original_string or b"")
+    return _identity(tuple(values))
+
+
+@cache
+def _identity(values: tuple[str, ...]) -> Identity:
+    return Identity.of(values)
+
+
+def _several(value: object) -> list[object]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, MultiValue | list) else [value]
 
 
 def images_of(dataset: Dataset, file: Path, identity: Identity) -> list[Image]:
