@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset

@@ -34,7 +34,8 @@ _IDENTITY = (
 _KEYWORDS = (
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer",
     "ManufacturerModelName", "SeriesDescription", "BodyPartExamined", "ScanningSequence", "MRAcquisitionType",
-    "SequenceName", "PulseSequenceName", "SliceThickness", "RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime",
+    "SequenceName", "PulseSequenceName", "SliceThickness", "RepetitionTime", "EchoTime", "EffectiveEchoTime",
+    "InversionTime",
     "EchoNumbers", "MagneticFieldStrength", "SpacingBetweenSlices", "FlipAngle", "PatientPosition",
     "TriggerTime", "ProtocolName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID",
