@@ -19,6 +19,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
+from mediseg.io.dicom.attributes import first_text, number, numbers, tag_of, text, texts, value, whole
+from mediseg.io.dicom.elements import wanted_elements
 from mediseg.io.identity import Identity, readings
 from mediseg.io.study import Fact, SeriesInfo, Slice
 
@@ -51,6 +53,7 @@ TAGS = [
     Tag(0x2005, 0x0010),
     _PHILIPS_SCALE_SLOPE,
 ]
+_WANTED = {int(tag): tag for tag in TAGS}
 
 # What may tell repetitions of one position apart, strongest first
 REPETITION_KEYS = (
@@ -106,6 +109,10 @@ def tolerant() -> Iterator[None]:
 
 def read_header(stream: BinaryIO) -> Dataset:
     """Parse a header up to the pixels, only the attributes that are needed."""
+    quick = wanted_elements(stream, _WANTED)
+    if quick is not None:
+        return quick
+    stream.seek(0)
     return pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
 
 
@@ -116,10 +123,10 @@ def identity_of(dataset: Dataset) -> Identity:
     """
     values: list[str] = []
     for keyword in _IDENTITY:
-        for value in _several(_value(dataset, keyword)):
-            values.append(str(value))
-            if isinstance(value, PersonName):
-                values += readings(value.original_string or b"")
+        for one in _several(value(dataset, tag_of(keyword))):
+            values.append(str(one))
+            if isinstance(one, PersonName):
+                values += readings(one.original_string or b"")
     return _identity(tuple(values))
 
 
@@ -128,10 +135,15 @@ def _identity(values: tuple[str, ...]) -> Identity:
     return Identity.of(values)
 
 
-def _several(value: object) -> list[object]:
-    if value is None:
+@cache
+def _safe(identity: Identity, text: str) -> str:
+    return identity.safe(text)
+
+
+def _several(content: object) -> list[object]:
+    if content is None:
         return []
-    return list(value) if isinstance(value, MultiValue | list) else [value]
+    return list(content) if isinstance(content, MultiValue | list | tuple) else [content]
 
 
 def images_of(dataset: Dataset, file: Path, identity: Identity) -> list[Image]:
@@ -145,12 +157,12 @@ def images_of(dataset: Dataset, file: Path, identity: Identity) -> list[Image]:
 def _frames(dataset: Dataset, file: Path, info: SeriesInfo) -> Iterator[Image]:
     shared = _groups(dataset.get("SharedFunctionalGroupsSequence"))
     known: dict[object, Mapping[str, Fact]] = {}
-    for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+    for frame, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
         levels = [*_inner(item), *shared, dataset]
         key = (_echo_ms(levels), *_repetition(levels)[3:6])
         if key not in known:
             known[key] = _facts(levels, info)
-        yield _image(levels, dataset, _slice(levels, dataset, file, number), info, known[key])
+        yield _image(levels, dataset, _slice(levels, dataset, file, frame), info, known[key])
 
 
 def _groups(sequence: object) -> list[Dataset]:
@@ -163,71 +175,67 @@ def _inner(item: Dataset) -> list[Dataset]:
 
 
 def _info(dataset: Dataset, identity: Identity) -> SeriesInfo:
-    sequence = _text(dataset, "PulseSequenceName") or _text(dataset, "SequenceName")
+    sequence = text(dataset, "PulseSequenceName") or text(dataset, "SequenceName")
     return SeriesInfo(
-        study_uid=_text(dataset, "StudyInstanceUID"),
-        series_uid=_text(dataset, "SeriesInstanceUID"),
-        number=_whole(dataset, "SeriesNumber"),
-        description=identity.safe(_text(dataset, "SeriesDescription") or _text(dataset, "ProtocolName")),
-        modality=_text(dataset, "Modality").upper(),
-        sop_class=_text(dataset, "SOPClassUID"),
-        manufacturer=_text(dataset, "Manufacturer"),
-        sequence=sequence or "\\".join(_texts(dataset, "ScanningSequence")),
-        body_part=_text(dataset, "BodyPartExamined").upper(),
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=text(dataset, "SeriesInstanceUID"),
+        number=whole(dataset, "SeriesNumber"),
+        description=_safe(identity, text(dataset, "SeriesDescription") or text(dataset, "ProtocolName")),
+        modality=text(dataset, "Modality").upper(),
+        sop_class=text(dataset, "SOPClassUID"),
+        manufacturer=text(dataset, "Manufacturer"),
+        sequence=sequence or "\\".join(texts(dataset, "ScanningSequence")),
+        body_part=text(dataset, "BodyPartExamined").upper(),
     )
 
 
 def _slice(levels: list[Dataset], dataset: Dataset, file: Path, frame: int) -> Slice:
-    position = _numbers(levels, "ImagePositionPatient", 3)
-    instance = frame if frame else (_whole(dataset, "InstanceNumber") or 0)
+    position = numbers(levels, "ImagePositionPatient", 3)
+    instance = frame if frame else (whole(dataset, "InstanceNumber") or 0)
     where = (position[0], position[1], position[2]) if position else None
-    return Slice(file, _text(dataset, "SOPInstanceUID"), frame, instance, where)
+    return Slice(file, text(dataset, "SOPInstanceUID"), frame, instance, where)
 
 
 def _image(levels: list[Dataset], dataset: Dataset, one: Slice, info: SeriesInfo, facts: Mapping[str, Fact]) -> Image:
-    spacing = _numbers(levels, "PixelSpacing", 2)
+    spacing = numbers(levels, "PixelSpacing", 2)
     image_type = _image_type(levels, dataset)
     return Image(
         slice=one,
         info=info,
-        rows=_whole(dataset, "Rows") or 0,
-        columns=_whole(dataset, "Columns") or 0,
-        orientation=_numbers(levels, "ImageOrientationPatient", 6),
+        rows=whole(dataset, "Rows") or 0,
+        columns=whole(dataset, "Columns") or 0,
+        orientation=numbers(levels, "ImageOrientationPatient", 6),
         spacing_mm=(spacing[0], spacing[1]) if spacing else None,
         image_type=image_type,
         component=_component(levels, dataset, image_type),
-        echo=(_echo_ms(levels), _first_text(levels, "EchoNumbers")),
+        echo=(_echo_ms(levels), first_text(levels, "EchoNumbers")),
         repetition=_repetition(levels),
-        thickness_mm=_number(levels, "SliceThickness"),
-        between_slices_mm=_number(levels, "SpacingBetweenSlices"),
-        frame_of_reference=_text(dataset, "FrameOfReferenceUID") or None,
-        burned_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
-        colors=3
-        if "PALETTE" in _text(dataset, "PhotometricInterpretation")
-        else _whole(dataset, "SamplesPerPixel") or 1,
+        thickness_mm=number(levels, "SliceThickness"),
+        between_slices_mm=number(levels, "SpacingBetweenSlices"),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID") or None,
+        burned_in=text(dataset, "BurnedInAnnotation").upper() == "YES",
+        colors=3 if "PALETTE" in text(dataset, "PhotometricInterpretation") else whole(dataset, "SamplesPerPixel") or 1,
         is_inverted=_is_inverted(dataset),
-        frames=1 if one.frame else _whole(dataset, "NumberOfFrames") or 1,
+        frames=1 if one.frame else whole(dataset, "NumberOfFrames") or 1,
         facts=facts,
     )
 
 
 def _image_type(levels: list[Dataset], dataset: Dataset) -> tuple[str, ...]:
     """ImageType or FrameType; Siemens XA keeps NORM and DIS2D in a private copy, whose extra words are appended."""
-    kinds = next((found for level in levels if (found := _texts(level, "FrameType"))), _texts(dataset, "ImageType"))
+    kinds = next((found for level in levels if (found := texts(level, "FrameType"))), texts(dataset, "ImageType"))
     for level in levels:
         if _SIEMENS_IMAGE_TYPE in level:
-            value = level[_SIEMENS_IMAGE_TYPE].value
-            words = [value] if isinstance(value, str) else list(value or ())
-            return (*kinds, *(str(word) for word in words if str(word) not in kinds))
+            words = [str(word) for word in _several(value(level, _SIEMENS_IMAGE_TYPE))]
+            return (*kinds, *(word for word in words if word not in kinds))
     return kinds
 
 
 def _component(levels: list[Dataset], dataset: Dataset, image_type: tuple[str, ...]) -> str:
-    if _GE_COMPONENT in dataset:
-        value = dataset[_GE_COMPONENT].value
-        if isinstance(value, int) and 0 <= value <= 3:
-            return "MPRI"[value]
-    stated = _first_text(levels, "ComplexImageComponent").upper()
+    coded = value(dataset, _GE_COMPONENT)
+    if isinstance(coded, int) and 0 <= coded <= 3:
+        return "MPRI"[coded]
+    stated = first_text(levels, "ComplexImageComponent").upper()
     if stated in _COMPONENTS:
         return _COMPONENTS[stated]
     # The third and later values: ORIGINAL\PRIMARY\P\ND (Siemens), ORIGINAL\PRIMARY\PHASE MAP\P\FFE (Philips)
@@ -235,113 +243,59 @@ def _component(levels: list[Dataset], dataset: Dataset, image_type: tuple[str, .
 
 
 def _echo_ms(levels: list[Dataset]) -> float | None:
-    time = _number(levels, "EffectiveEchoTime")
-    time = _number(levels, "EchoTime") if time is None else time
+    time = number(levels, "EffectiveEchoTime")
+    time = number(levels, "EchoTime") if time is None else time
     return None if time is None else round(time, 2)
 
 
 def _repetition(levels: list[Dataset]) -> tuple[str, ...]:
     return (
-        _first_text(levels, "TemporalPositionIndex") or _first_text(levels, "TemporalPositionIdentifier"),
-        _first_text(levels, "FrameAcquisitionNumber") or _first_text(levels, "AcquisitionNumber"),
-        _first_text(levels, "DiffusionBValue"),
-        _first_text(levels, "InversionTimes") or _first_text(levels, "InversionTime"),
-        _first_text(levels, "RepetitionTime"),
-        _first_text(levels, "FlipAngle"),
-        _first_text(levels, "NominalCardiacTriggerDelayTime") or _first_text(levels, "TriggerTime"),
-        _first_text(levels, "AcquisitionTime"),
-        _first_text(levels, "ContentTime"),
+        first_text(levels, "TemporalPositionIndex") or first_text(levels, "TemporalPositionIdentifier"),
+        first_text(levels, "FrameAcquisitionNumber") or first_text(levels, "AcquisitionNumber"),
+        first_text(levels, "DiffusionBValue"),
+        first_text(levels, "InversionTimes") or first_text(levels, "InversionTime"),
+        first_text(levels, "RepetitionTime"),
+        first_text(levels, "FlipAngle"),
+        first_text(levels, "NominalCardiacTriggerDelayTime") or first_text(levels, "TriggerTime"),
+        first_text(levels, "AcquisitionTime"),
+        first_text(levels, "ContentTime"),
     )
 
 
 def _facts(levels: list[Dataset], info: SeriesInfo) -> Mapping[str, Fact]:
     """Sequence facts for the report; none of them identifies a person."""
-    numbers = {
+    quantities = {
         "echo_time_ms": _echo_ms(levels),
-        "repetition_time_ms": _number(levels, "RepetitionTime"),
-        "inversion_time_ms": _number(levels, "InversionTimes") or _number(levels, "InversionTime"),
-        "flip_angle_deg": _number(levels, "FlipAngle"),
-        "field_strength_t": _number(levels, "MagneticFieldStrength"),
-        "slice_thickness_mm": _number(levels, "SliceThickness"),
-        "spacing_between_slices_mm": _number(levels, "SpacingBetweenSlices"),
+        "repetition_time_ms": number(levels, "RepetitionTime"),
+        "inversion_time_ms": number(levels, "InversionTimes") or number(levels, "InversionTime"),
+        "flip_angle_deg": number(levels, "FlipAngle"),
+        "field_strength_t": number(levels, "MagneticFieldStrength"),
+        "slice_thickness_mm": number(levels, "SliceThickness"),
+        "spacing_between_slices_mm": number(levels, "SpacingBetweenSlices"),
         "series_number": info.number,
         **_philips_scaling(levels),
-        "pixel_padding_value": _number(levels, "PixelPaddingValue") or None,
+        "pixel_padding_value": number(levels, "PixelPaddingValue") or None,
     }
-    texts = {
-        "patient_position": _first_text(levels, "PatientPosition"),
-        "acquisition": _first_text(levels, "MRAcquisitionType"),
+    words = {
+        "patient_position": first_text(levels, "PatientPosition"),
+        "acquisition": first_text(levels, "MRAcquisitionType"),
         "shown_inverted": "yes" if _is_inverted(levels[-1]) else "",
-        "model": _first_text(levels, "ManufacturerModelName"),
+        "model": first_text(levels, "ManufacturerModelName"),
         "series_description": info.description,
         "body_part": info.body_part,
     }
-    facts: dict[str, Fact] = {name: value for name, value in numbers.items() if value is not None}
-    facts.update({name: text for name, text in texts.items() if text})
+    facts: dict[str, Fact] = {name: value for name, value in quantities.items() if value is not None}
+    facts.update({name: text for name, text in words.items() if text})
     return MappingProxyType(facts)
 
 
-# --- one attribute, tolerantly: what a header gets wrong counts as not stated, and the caller says what is lacking ---
-
-
-def _value(dataset: Dataset, keyword: str) -> object:
-    try:
-        return dataset.get(keyword)
-    except (ValueError, TypeError, NotImplementedError, UnicodeDecodeError):  # a value that breaks its own VR
-        return None
-
-
-def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    value = _value(dataset, keyword)
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str | int | float):
-        return (str(value).strip(),)
-    try:
-        return tuple(str(word).strip() for word in value)  # type: ignore[attr-defined]
-    except TypeError:
-        return (str(value).strip(),)
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    return "\\".join(_texts(dataset, keyword)).strip(" \0")
-
-
-def _first_text(levels: list[Dataset], keyword: str) -> str:
-    return next((text for level in levels if (text := _text(level, keyword))), "")
-
-
-def _whole(dataset: Dataset, keyword: str) -> int | None:
-    numbers = _numbers([dataset], keyword, 1)
-    return None if numbers is None else int(numbers[0])
-
-
-def _number(levels: list[Dataset], keyword: str) -> float | None:
-    numbers = _numbers(levels, keyword, 1)
-    return None if numbers is None else numbers[0]
-
-
 def _is_inverted(dataset: Dataset) -> bool:
-    return _text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1"
+    return text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1"
 
 
 def _philips_scaling(levels: list[Dataset]) -> dict[str, float | None]:
     """What turns the values of a Philips image into its "precise" ones: value / (rescale slope * scale slope)."""
-    found = [level[_PHILIPS_SCALE_SLOPE].value for level in levels if _PHILIPS_SCALE_SLOPE in level]
+    found = [value(level, _PHILIPS_SCALE_SLOPE) for level in levels if _PHILIPS_SCALE_SLOPE in level]
     if not found or not isinstance(found[0], int | float) or not math.isfinite(found[0]):
         return {}
-    return {"philips_scale_slope": float(found[0]), "rescale_slope": _number(levels, "RescaleSlope")}
-
-
-def _numbers(levels: list[Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
-    """The first ``count`` values of an attribute, or None when it is absent, short, or no finite numbers."""
-    for level in levels:
-        texts = _texts(level, keyword)
-        if not texts:
-            continue
-        try:
-            numbers = tuple(float(text) for text in texts[:count])
-        except ValueError:
-            return None
-        return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-    return None
+    return {"philips_scale_slope": float(found[0]), "rescale_slope": number(levels, "RescaleSlope")}

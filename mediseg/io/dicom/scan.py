@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from mediseg.errors import InputError
+from mediseg.io.dicom.attributes import text
 from mediseg.io.dicom.find import HEAD_BYTES, Files, candidates, is_zip, looks_like_dicom
 from mediseg.io.dicom.header import DICOMDIR_CLASS, Image, identity_of, images_of, read_header, tolerant
 from mediseg.io.dicom.mosaic import read_layout, tiles_of
@@ -114,13 +115,12 @@ def _images(dataset: Dataset, path: Path, stream: BinaryIO, identity: Identity) 
 
 
 def _class_of(dataset: Dataset) -> str:
-    uid = dataset.get("SOPClassUID") or getattr(dataset, "file_meta", Dataset()).get("MediaStorageSOPClassUID")
-    return str(uid or "")
+    return text(dataset, "SOPClassUID") or text(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
 
 
 def _is_cut_off(dataset: Dataset) -> bool:
     """A header that ends before it says what it belongs to or how large its image is."""
-    return not any(dataset.get(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"))
+    return not any(text(dataset, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"))
 
 
 def nothing_in(path: Path, found: Found) -> str:
