@@ -13,13 +13,16 @@ from functools import cache
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
 _PLAIN = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"))  # of the default character repertoire
 _WORDS = frozenset(("LO", "SH"))  # of the dataset's character set
 # What pydicom raises on a value that breaks its own VR
 UNREADABLE = (
-    ValueError, TypeError, NotImplementedError, UnicodeError, AttributeError, LookupError, OverflowError, struct.error,
+    ValueError, TypeError, NotImplementedError, UnicodeError, AttributeError, LookupError, OverflowError, OSError,
+    EOFError, RecursionError, struct.error, BytesLengthException,
 )  # fmt: skip
 
 
@@ -87,6 +90,12 @@ def _decoded_texts(content: object) -> tuple[str, ...]:
 def text(dataset: Dataset, keyword: str) -> str:
     """Return an attribute's values joined by backslashes, "" where it is absent, empty or broken."""
     return "\\".join(texts(dataset, keyword))
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none where it is absent, or is no sequence."""
+    found = value(dataset, tag_of(keyword))
+    return list(found) if isinstance(found, Sequence) else []
 
 
 def first_text(levels: list[Dataset], keyword: str) -> str:

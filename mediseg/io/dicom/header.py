@@ -16,10 +16,11 @@ import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
-from mediseg.io.dicom.attributes import first_text, number, numbers, tag_of, text, texts, value, whole
+from mediseg.io.dicom.attributes import first_text, items, number, numbers, tag_of, text, texts, value, whole
 from mediseg.io.dicom.elements import wanted_elements
 from mediseg.io.identity import Identity, readings
 from mediseg.io.study import Fact, SeriesInfo, Slice
@@ -149,15 +150,15 @@ def _several(content: object) -> list[object]:
 def images_of(dataset: Dataset, file: Path, identity: Identity) -> list[Image]:
     """Return the images that a header describes: one, or one a frame."""
     info = _info(dataset, identity)
-    if dataset.get("PerFrameFunctionalGroupsSequence"):
+    if items(dataset, "PerFrameFunctionalGroupsSequence"):
         return list(_frames(dataset, file, info))
     return [_image([dataset], dataset, _slice([dataset], dataset, file, 0), info, _facts([dataset], info))]
 
 
 def _frames(dataset: Dataset, file: Path, info: SeriesInfo) -> Iterator[Image]:
-    shared = _groups(dataset.get("SharedFunctionalGroupsSequence"))
+    shared = [part for item in items(dataset, "SharedFunctionalGroupsSequence")[:1] for part in _inner(item)]
     known: dict[object, Mapping[str, Fact]] = {}
-    for frame, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+    for frame, item in enumerate(items(dataset, "PerFrameFunctionalGroupsSequence"), start=1):
         levels = [*_inner(item), *shared, dataset]
         key = (_echo_ms(levels), *_repetition(levels)[3:6])
         if key not in known:
@@ -165,13 +166,10 @@ def _frames(dataset: Dataset, file: Path, info: SeriesInfo) -> Iterator[Image]:
         yield _image(levels, dataset, _slice(levels, dataset, file, frame), info, known[key])
 
 
-def _groups(sequence: object) -> list[Dataset]:
-    return _inner(sequence[0]) if sequence else []  # type: ignore[index]
-
-
 def _inner(item: Dataset) -> list[Dataset]:
     """The first item of every functional group of a frame, so that one look-up finds an attribute in any."""
-    return [element.value[0] for element in item if element.VR == "SQ" and element.value]
+    found = [value(item, tag) for tag in list(item.keys())]
+    return [one[0] for one in found if isinstance(one, Sequence) and one]
 
 
 def _info(dataset: Dataset, identity: Identity) -> SeriesInfo:

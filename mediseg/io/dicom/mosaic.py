@@ -27,7 +27,7 @@ NORMAL_TOLERANCE = 1e-3
 _CREATOR = "SIEMENS CSA HEADER"
 _CREATORS = [Tag(0x0029, block) for block in range(0x10, 0x20)]
 _CSA = [Tag(0x0029, block << 8 | 0x10) for block in range(0x10, 0x20)]  # image header, by the block of its creator
-_MOST_TILES = 4096
+_MOST_TILES, _MOST_MM = 4096, 10_000.0
 Pixels = npt.NDArray[Any]
 
 
@@ -73,7 +73,16 @@ def _layout(content: object) -> Layout | str:
         header = csareader.read(content)
         count, normal = csareader.get_n_mosaic(header), csareader.get_slice_normal(header)
     # what nibabel raises on bytes that are no CSA header
-    except (csareader.CSAError, ValueError, TypeError, LookupError, AssertionError, OverflowError, struct.error):
+    except (
+        csareader.CSAError,
+        ValueError,
+        TypeError,
+        LookupError,
+        NameError,
+        AssertionError,
+        OverflowError,
+        struct.error,
+    ):
         return damaged
     if not isinstance(count, int) or not 1 <= count <= _MOST_TILES or normal is None:
         return damaged
@@ -98,6 +107,8 @@ def _problem(image: Image, layout: Layout) -> str | None:
         return f"of {image.columns} x {image.rows} pixels that cannot hold {layout.count} slices of one size"
     if not image.between_slices_mm or image.between_slices_mm <= 0:
         return "whose header does not say how far apart its slices are (SpacingBetweenSlices)"
+    if max(map(abs, (*image.slice.position_lps_mm, *image.spacing_mm, image.between_slices_mm))) > _MOST_MM:
+        return "whose position or spacing is absurd"
     if abs(abs(float(_normal(image) @ np.array(layout.normal))) - 1) > NORMAL_TOLERANCE:
         return "whose private and public headers disagree about its orientation"
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from mediseg.errors import Code, InputError, Refusal, Warn
 from mediseg.io.dicom import jpeg, mosaic, values
+from mediseg.io.dicom.attributes import UNREADABLE, whole
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
 from mediseg.io.identity import Identity
@@ -28,10 +28,7 @@ from mediseg.volume import Source, Volume
 Pixels = npt.NDArray[Any]
 jpeg.register()
 # What pydicom and its decoders raise on damaged pixels
-_UNDECODABLE = (
-    ValueError, RuntimeError, AttributeError, NotImplementedError, EOFError, LookupError, TypeError, OverflowError,
-    struct.error, zlib.error,
-)  # fmt: skip
+_UNDECODABLE = (*UNREADABLE, RuntimeError, zlib.error)
 
 
 def open_dataset(path: Path, files: Files | None = None) -> Dataset:
@@ -109,8 +106,9 @@ class _Reader:
     def read(self) -> tuple[Pixels, tuple[Warn, ...]]:
         assert self.stack.geometry is not None
         columns, rows, count = self.stack.geometry.shape
-        # Slices lie one after the other in memory, so that each is written in one go
-        pages: Pixels = np.zeros((count, rows, columns), np.int16)
+        # Slices lie one after the other in memory, so that each is written in one go; there is room for them only when
+        # the first has shown that it is as large as its header says
+        pages: Pixels = np.zeros((0, rows, columns), np.int16)
         padded: values.Mask | None = None
         copies: list[tuple[int, Pixels]] = []
         with Files() as files, tolerant():
@@ -119,6 +117,8 @@ class _Reader:
                     if not is_kept:
                         copies.append((k, page.array))
                         continue
+                    if not len(pages):
+                        pages = np.zeros((count, rows, columns), np.int16)
                     if pages.dtype == np.int16 and page.array.dtype != np.int16:
                         pages = pages.astype(np.float32)
                     pages[k] = page.array
@@ -172,10 +172,10 @@ class _Reader:
             dataset = open_dataset(file, files)
             _check_length(dataset, name)
             frames = _decoded(dataset, {_index(one) for _, one, _ in places})
-            cut = [self._tile(frames[_index(one)], one) for _, one, _ in places]
+            cut = [(self._tile(frames[_index(one)], one), _index(one)) for _, one, _ in places]
+            return [self._rescaled(page, dataset, index, name) for page, index in cut]
         except _UNDECODABLE as error:
             raise Refusal(f"{name}: its pixels cannot be decoded; the file is damaged or incomplete") from error
-        return [self._rescaled(page, dataset, _index(one), name) for page, (_, one, _) in zip(cut, places, strict=True)]
 
     def _tile(self, frame: Pixels, one: Slice) -> Pixels:
         """Return the part of a frame that a slice is: all of it, or a tile of a mosaic."""
@@ -197,10 +197,16 @@ class _Reader:
         padding = values.padding(frame, dataset)
         if (slope, intercept) == (1.0, 0.0) and frame.dtype.kind in "iub" and _fits_int16(frame):
             return _Page(frame.astype(np.int16), padding)
-        page = frame.astype(np.float32) if (slope, intercept) == (1.0, 0.0) else (frame * slope + intercept)
+        page = frame.astype(np.float32) if (slope, intercept) == (1.0, 0.0) else _scaled(frame, slope, intercept)
         if not np.isfinite(page).all():
             raise Refusal(f"{name}: the image holds values that are no numbers (NaN or infinity)")
         return _Page(page.astype(np.float32), padding)
+
+
+def _scaled(frame: Pixels, slope: float, intercept: float) -> Pixels:
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as no number
+        scaled: Pixels = (frame * slope + intercept).astype(np.float32)
+    return scaled
 
 
 def _index(one: Slice) -> int:
@@ -238,8 +244,11 @@ def _check_length(dataset: Dataset, name: str) -> None:
     syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
     if syntax is not None and syntax.is_compressed and syntax.is_encapsulated:
         return
-    count = int(dataset.get("NumberOfFrames") or 1) * int(dataset.Rows) * int(dataset.Columns)
-    needed = math.ceil(count * int(dataset.get("SamplesPerPixel") or 1) * int(dataset.get("BitsAllocated") or 8) / 8)
+    size = [whole(dataset, word) for word in ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
+    frames, rows, columns, samples, bits = (
+        usual if value is None else value for value, usual in zip(size, (1, 0, 0, 1, 8), strict=True)
+    )
+    needed = math.ceil((frames or 1) * rows * columns * samples * bits / 8)
     held = len(dataset[keyword].value or b"")
     if held < needed:
         raise Refusal(f"{name}: truncated, {held} of {needed} bytes of pixels; copy the file again")

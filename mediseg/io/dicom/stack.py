@@ -26,6 +26,11 @@ MAX_TILT_DEG = 45.0  # steeper than any gantry: these are separate stacks beside
 TILT_DEG = 0.1
 UNEVEN, TOO_UNEVEN = 0.02, 0.1  # distance from the regular grid, as a part of the slice spacing
 MAX_MISSING = 0.02
+MAX_MATRIX = 65_535  # Rows and Columns are 16-bit
+MAX_POSITION_MM = 10_000.0
+MIN_PIXEL_MM, MAX_PIXEL_MM = 1e-3, 100.0
+MAX_THICKNESS_MM = 1000.0
+MAX_SPREAD = 4096  # slices of a grid that are listed one by one, missing ones among them
 _STRONG_KEYS = 3  # the first of REPETITION_KEYS are reason enough to split even a partial repetition
 
 
@@ -69,21 +74,36 @@ def _contrast(image: Image) -> Hashable:
 
 def _no_geometry(image: Image) -> str | None:
     """Say why an image has no place in the patient, or return None."""
+    return _no_picture(image) or _no_place(image)
+
+
+def _no_picture(image: Image) -> str | None:
     if image.rows < 1 or image.columns < 1:
         return "it holds no image"
+    if max(image.rows, image.columns) > MAX_MATRIX:
+        return f"its header says {image.columns} x {image.rows} pixels, more than DICOM allows"
     if image.colors != 1:
         return "it is a colour picture, such as a photo or a screenshot"
     if image.problem:
         return image.problem
     if image.frames > 1:
         return f"it holds {image.frames} frames without a position for each"
-    if image.slice.position_lps_mm is None:
+    return None
+
+
+def _no_place(image: Image) -> str | None:
+    position, orientation, spacing = image.slice.position_lps_mm, image.orientation, image.spacing_mm
+    if position is None:
         return "its header gives no position (ImagePositionPatient)"
-    if image.orientation is None:
+    if orientation is None:
         return "its header gives no orientation (ImageOrientationPatient)"
-    if image.spacing_mm is None or min(image.spacing_mm) <= 0:
+    if spacing is None or min(spacing) <= 0:
         return "its header gives no pixel size (PixelSpacing)"
-    row, column = np.array(image.orientation[:3]), np.array(image.orientation[3:])
+    if max(map(abs, position)) > MAX_POSITION_MM:
+        return "its position (ImagePositionPatient) lies far outside of any scanner"
+    if not MIN_PIXEL_MM <= min(spacing) <= max(spacing) <= MAX_PIXEL_MM:
+        return "its pixel size (PixelSpacing) is absurd"
+    row, column = np.clip(orientation[:3], -2, 2), np.clip(orientation[3:], -2, 2)
     if not np.allclose((row @ row, column @ column, row @ column), (1, 1, 0), atol=0.02):
         return "its orientation (ImageOrientationPatient) is not two unit vectors at a right angle"
     return None
@@ -233,7 +253,7 @@ class _Grid:
 def _fitted(positions: Array, normal: Array, thickness_mm: float | None) -> _Grid:
     """Lay the regular grid (least squares) through ordered positions of which a few may be missing."""
     if len(positions) == 1:
-        thickness = thickness_mm if thickness_mm and thickness_mm > 0 else 1.0
+        thickness = thickness_mm if thickness_mm and MIN_PIXEL_MM <= thickness_mm <= MAX_THICKNESS_MM else 1.0
         return _Grid(positions[0], normal * thickness, (0,), 0.0, (thickness, thickness))
     steps = np.diff(positions @ normal)
     usual = float(np.percentile(steps, 50, method="lower"))
@@ -251,6 +271,8 @@ def _stack(images: list[Image], doubles: list[Image]) -> Stack:
     row, column, normal = _axes(firsts)
     first = firsts[0]
     grid = _fitted(_positions(firsts), normal, first.thickness_mm)
+    if grid.index[-1] >= MAX_SPREAD and len(firsts) < (1 - MAX_MISSING) * grid.index[-1]:
+        return _unplaced(firsts, f"its {len(firsts)} slices lie scattered over {grid.index[-1] + 1} places")
     slices: list[Slice | None] = [None] * (grid.index[-1] + 1)
     for k, image in zip(grid.index, firsts, strict=True):
         slices[k] = image.slice

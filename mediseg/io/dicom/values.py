@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from mediseg.io.dicom.attributes import items, number, texts, whole
+
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
@@ -22,8 +24,8 @@ def signed(frame: Pixels, dataset: Dataset) -> Pixels:
 
     Bits above BitsStored are not specified (PS3.5 8.1.1): a signed -1 of 12 bits may stand there as 4095.
     """
-    bits = dataset.get("BitsStored")
-    if frame.dtype.kind != "i" or not isinstance(bits, int) or not 1 < bits < 8 * frame.dtype.itemsize:
+    bits = whole(dataset, "BitsStored")
+    if frame.dtype.kind != "i" or bits is None or not 1 < bits < 8 * frame.dtype.itemsize:
         return frame
     if frame.min() < 0 or not 1 << (bits - 1) <= frame.max() < 1 << bits:
         return frame
@@ -45,8 +47,8 @@ def padding(frame: Pixels, dataset: Dataset) -> Mask | None:
 
 def _stored(dataset: Dataset, keyword: str, dtype: np.dtype[Any]) -> int | None:
     """Return an attribute as a stored value; written with the wrong sign (63536 for -2000), it is wrapped around."""
-    value = dataset.get(keyword)
-    if not isinstance(value, int) or dtype.kind not in "iu":
+    value = whole(dataset, keyword) if dtype.kind in "iu" else None
+    if value is None:
         return None
     limits, size = np.iinfo(dtype), 1 << 8 * dtype.itemsize
     wrapped = (value - int(limits.min)) % size + int(limits.min)
@@ -72,19 +74,22 @@ def finished(pages: Pixels, padded: Mask | None, *, inverted: bool) -> Pixels:
 
 
 def rescale(dataset: Dataset, index: int) -> tuple[float, float]:
-    """RescaleSlope and RescaleIntercept of a frame: its own, else the shared ones, else the file's, else 1 and 0."""
-    groups = []
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-    if per_frame and index < len(per_frame):
-        groups.append(per_frame[index])
-    groups += list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
-    for group in groups:
-        item = group.get("PixelValueTransformationSequence")
-        if item:
-            return _pair(item[0])
-    return _pair(dataset)
+    """RescaleSlope and RescaleIntercept of a frame: its own, else the shared ones, else the file's, else 1 and 0.
+
+    Raises ValueError where one is stated but is no number.
+    """
+    groups = items(dataset, "PerFrameFunctionalGroupsSequence")[index : index + 1]
+    groups += items(dataset, "SharedFunctionalGroupsSequence")[:1]
+    stated = [item for group in groups for item in items(group, "PixelValueTransformationSequence")[:1]]
+    place = stated[0] if stated else dataset
+    return _stated(place, "RescaleSlope", 1.0), _stated(place, "RescaleIntercept", 0.0)
 
 
-def _pair(item: Dataset) -> tuple[float, float]:
-    slope, intercept = item.get("RescaleSlope"), item.get("RescaleIntercept")
-    return (1.0 if slope in (None, "") else float(slope), 0.0 if intercept in (None, "") else float(intercept))
+def _stated(dataset: Dataset, keyword: str, otherwise: float) -> float:
+    if not texts(dataset, keyword):
+        return otherwise
+    found = number([dataset], keyword)
+    if found is None:
+        msg = f"{keyword} is no number"
+        raise ValueError(msg)
+    return found

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 
 from mediseg.errors import InputError, Refusal
 from mediseg.io import load, open_study
@@ -164,6 +165,45 @@ def test_a_slope_of_nothing_is_refused(tmp_path):
 
     write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE), change=change)
     with pytest.raises(Refusal, match="leave no image"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_a_slope_that_is_no_number_is_refused(tmp_path, keyword):
+    paths = write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE))
+    for path in paths:
+        dataset = open_dataset(path)
+        dataset.add_new(keyword, "LO", "absurd")
+        dataset.save_as(path)
+    with pytest.raises(Refusal, match="cannot be decoded"):
+        load(tmp_path)
+
+
+def test_a_matrix_larger_than_the_pixels_takes_no_memory(tmp_path):
+    def change(_: int, dataset: Dataset) -> None:
+        dataset.Rows = dataset.Columns = 65_535
+
+    write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE), change=change)
+    with pytest.raises(Refusal, match="truncated, 60 of 8589672450 bytes"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_truncated_jpeg_ls_is_refused(tmp_path, cut):
+    shape = (64, 64, 2)
+    array = np.random.default_rng(0).integers(0, 900, shape).astype(np.int16)
+    paths = write_series(tmp_path, array, sagittal(shape))
+    for path in paths:
+        try:
+            subprocess.run(["dcmcjpls", path, path], check=True)
+        except FileNotFoundError:
+            pytest.skip("dcmcjpls (DCMTK) is not installed")
+    np.testing.assert_array_equal(load(tmp_path).array, array)
+    whole = open_dataset(paths[0])
+    (frame,) = generate_frames(whole.PixelData, number_of_frames=1)
+    whole.PixelData = encapsulate([frame[: int(cut * len(frame))]])
+    whole.save_as(paths[0])
+    with pytest.raises(Refusal, match=paths[0].name):
         load(tmp_path)
 
 

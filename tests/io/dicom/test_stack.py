@@ -324,6 +324,50 @@ def test_without_a_place_it_is_listed_and_refused(tmp_path, keyword, why):
         read_stack(only_stack(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "why"),
+    [
+        ("ImagePositionPatient", [1e300, 0, 0], "far outside of any scanner"),
+        ("ImageOrientationPatient", [1e300, 0, 0, 0, 1, 0], "two unit vectors"),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "two unit vectors"),
+        ("PixelSpacing", [1e-9, 1], "pixel size .* is absurd"),
+        ("PixelSpacing", [1, 1e9], "pixel size .* is absurd"),
+        ("PixelSpacing", [0, 1], "no pixel size"),
+    ],
+)
+def test_an_absurd_place_is_none(tmp_path, keyword, value, why):
+    def change(_: int, dataset: Dataset) -> None:
+        setattr(dataset, keyword, value)
+
+    write_series(tmp_path, ramp((6, 5, 4)), sagittal((6, 5, 4)), change=change)
+    with pytest.raises(Refusal, match=why):
+        read_stack(only_stack(tmp_path))
+
+
+def test_slices_scattered_over_many_places_are_not_listed_one_by_one(tmp_path):
+    def change(k: int, dataset: Dataset) -> None:
+        x, y, z = map(float, dataset.ImagePositionPatient)
+        dataset.ImagePositionPatient = [x - (9000 if k == 3 else 0), y, z]
+
+    write_series(tmp_path, ramp((6, 5, 4)), sagittal((6, 5, 4)), change=change)
+    stack = only_stack(tmp_path)
+    assert len(stack.slices) == 4
+    with pytest.raises(Refusal, match="4 slices lie scattered over 9004 places"):
+        read_stack(stack)
+
+
+@pytest.mark.parametrize("position", ["HFS", "HFP", "HFDR", "HFDL", "FFS", "FFP", "FFDR", "FFDL", "", "LFP"])
+def test_however_the_patient_lies_nothing_is_turned_a_second_time(tmp_path, position):
+    def change(_: int, dataset: Dataset) -> None:
+        dataset.PatientPosition = position
+
+    write_series(tmp_path, ramp((6, 5, 4)), sagittal((6, 5, 4)), change=change)
+    volume = read_stack(only_stack(tmp_path))
+    assert volume.geometry.same_grid(sagittal((6, 5, 4)), 1e-6)
+    np.testing.assert_array_equal(volume.array, ramp((6, 5, 4)))
+    assert volume.source.facts.get("patient_position", "") == position
+
+
 def test_derived_images_and_burned_in_text_are_told(tmp_path):
     def change(_: int, dataset: Dataset) -> None:
         dataset.ImageType, dataset.BurnedInAnnotation = ["DERIVED", "SECONDARY"], "YES"
