@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from functools import cache
+from functools import cache, lru_cache
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
@@ -63,12 +63,17 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 
 def _raw_texts(element: RawDataElement) -> tuple[str, ...] | None:
     """Return the texts of an element that needs no pydicom to decode it (most of them), else None."""
-    vr = element.VR if element.VR not in (None, "UN") else _usual_vr(element.tag)
     content = element.value
     if not isinstance(content, bytes) or not content:
         return ()
+    vr = element.VR if element.VR not in (None, "UN") else _usual_vr(element.tag)
+    return _told(vr, content, element.is_little_endian)
+
+
+@lru_cache(maxsize=4096)  # the images of a series say the same again and again
+def _told(vr: str | None, content: bytes, is_little: bool) -> tuple[str, ...] | None:
     if vr == "US" and len(content) == 2:
-        return (str(int.from_bytes(content, "little" if element.is_little_endian else "big")),)
+        return (str(int.from_bytes(content, "little" if is_little else "big")),)
     is_ascii = content.isascii() and b"\x1b" not in content
     if vr not in _PLAIN and not (vr in _WORDS and is_ascii):
         return None

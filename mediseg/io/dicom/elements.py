@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import cache
 from typing import BinaryIO
 
 from pydicom.charset import convert_encodings
@@ -15,7 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-_CHUNK = 1 << 15
+_CHUNK = 1 << 13
 _UNDEFINED = 0xFFFFFFFF
 _PIXELS = 0x7FE00000
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
@@ -44,6 +45,11 @@ def wanted_elements(stream: BinaryIO, wanted: Mapping[int, BaseTag]) -> Dataset 
         return None
 
 
+@cache
+def _encodings(character_set: bytes) -> list[str]:
+    return convert_encodings([name.strip() for name in character_set.decode("latin-1").split("\\")])
+
+
 def _opened(vr: bytes, depth: int) -> tuple[int, int]:
     """Step into a sequence of undefined length; return the depth, and how much to skip."""
     if vr not in (b"SQ", b""):  # the content of UN is implicit, whatever is around it; OB is pixels
@@ -69,6 +75,7 @@ class _Walk:
         self.window = stream.read(_CHUNK)
         self.held = len(self.window)  # bytes of the file in it; zeros may follow
         self.found: dict[BaseTag, RawDataElement] = {}
+        self.seen: dict[int, bytes] = {}  # the same values by number: comparing pydicom's tags takes its time
 
     def dataset(self) -> Dataset:
         if self.window[128:132] != b"DICM":
@@ -78,12 +85,10 @@ class _Walk:
         if not syntax or syntax in _NOT_HERE:
             raise _Unusual
         self._walk(at, is_implicit)
-        if not any(tag == _CLASS for tag in self.found):  # it may stand in the file meta information alone
+        if _CLASS not in self.seen:  # it may stand in the file meta information alone
             raise _Unusual
         dataset = Dataset(self.found)  # type: ignore[arg-type]
-        characters = next((one.value for tag, one in self.found.items() if tag == _CHARACTER_SET), None) or b""
-        names = [name.strip() for name in characters.decode("latin-1").split("\\")]
-        dataset.set_original_encoding(is_implicit, True, convert_encodings(names))
+        dataset.set_original_encoding(is_implicit, True, _encodings(self.seen.get(_CHARACTER_SET, b"")))
         return dataset
 
     def _meta(self) -> tuple[bytes, int]:
@@ -126,8 +131,9 @@ class _Walk:
 
     def _keep(self, tag: int, vr: bytes, at: int, length: int, is_implicit: bool) -> None:
         name = None if is_implicit else vr.decode("ascii")
-        known = self.wanted[tag]
-        self.found[known] = RawDataElement(known, name, length, self._bytes(at, length), at, is_implicit, True)
+        known, content = self.wanted[tag], self._bytes(at, length)
+        self.found[known] = RawDataElement(known, name, length, content, at, is_implicit, True)
+        self.seen[tag] = content
 
     def _explicit(self, at: int) -> tuple[int, bytes, int, int]:
         """Return tag, VR, length of the value, and length of what stands before it."""

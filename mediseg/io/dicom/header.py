@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
 import pydicom
 from pydicom import config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
@@ -122,17 +123,31 @@ def identity_of(dataset: Dataset) -> Identity:
 
     A name counts as it is decoded by SpecificCharacterSet, and in case that is missing or wrong, as it may be meant.
     """
+    found = [one for keyword in _IDENTITY if (one := dataset.get_item(tag_of(keyword))) is not None]
+    raw = tuple(element for element in found if isinstance(element, RawDataElement))
+    if len(raw) < len(found):
+        return _identity(dataset)
+    raw = tuple(
+        element._replace(value_tell=0) for element in raw
+    )  # where it stood in the file is no part of what it says
+    encodings = dataset.original_character_set or "iso8859"
+    return _identity_in(raw, (encodings,) if isinstance(encodings, str) else tuple(encodings))
+
+
+@lru_cache(maxsize=64)  # all files of a study say the same
+def _identity_in(elements: tuple[RawDataElement, ...], encodings: tuple[str, ...]) -> Identity:
+    dataset = Dataset({one.tag: one for one in elements})
+    dataset.set_original_encoding(None, None, list(encodings))
+    return _identity(dataset)
+
+
+def _identity(dataset: Dataset) -> Identity:
     values: list[str] = []
     for keyword in _IDENTITY:
         for one in _several(value(dataset, tag_of(keyword))):
             values.append(str(one))
             if isinstance(one, PersonName):
                 values += readings(one.original_string or b"")
-    return _identity(tuple(values))
-
-
-@cache
-def _identity(values: tuple[str, ...]) -> Identity:
     return Identity.of(values)
 
 

@@ -7,6 +7,7 @@ slice is, not where the next one lies, and are used only for a stack of one slic
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from mediseg.io.study import Slice, Stack
 
 SAME_DIRECTION = 2e-3  # largest difference of a direction cosine within a stack (0.1 degrees)
 SAME_POSITION_MM = 0.01
+MAX_SKEW = 0.02  # of direction cosines: products of two columns
 SAME_LINE_MM = 0.5  # how far slices may lie beside the straight line through their origins
 MAX_TILT_DEG = 45.0  # steeper than any gantry: these are separate stacks beside each other
 TILT_DEG = 0.1
@@ -103,8 +105,11 @@ def _no_place(image: Image) -> str | None:
         return "its position (ImagePositionPatient) lies far outside of any scanner"
     if not MIN_PIXEL_MM <= min(spacing) <= max(spacing) <= MAX_PIXEL_MM:
         return "its pixel size (PixelSpacing) is absurd"
-    row, column = np.clip(orientation[:3], -2, 2), np.clip(orientation[3:], -2, 2)
-    if not np.allclose((row @ row, column @ column, row @ column), (1, 1, 0), atol=0.02):
+    row, column = orientation[:3], orientation[3:]
+    if max(map(abs, orientation)) > 2 or any(
+        abs(sum(map(operator.mul, one, other)) - expected) > MAX_SKEW
+        for one, other, expected in ((row, row, 1), (column, column, 1), (row, column, 0))
+    ):
         return "its orientation (ImageOrientationPatient) is not two unit vectors at a right angle"
     return None
 
