@@ -4,8 +4,8 @@
 
 Everything is made up: 20 series of 250 slices (256 x 256, with 60 kB of private header each, as Siemens writes), and
 one of 300 slices, stored plain, as RLE, JPEG-LS and JPEG 2000. Commands take turns, each in a fresh process; times
-are the medians of the runs (CPU time tells more on a busy machine), memory the largest. VENV is where `pip install dcm2niix dicom2nifti` went.
-``parts`` tells where the time of decoding goes.
+are the medians of the runs (CPU time tells more on a busy machine), memory the largest. VENV is where
+`pip install dcm2niix dicom2nifti` went. ``parts`` tells where the time of decoding goes.
 """
 
 from __future__ import annotations

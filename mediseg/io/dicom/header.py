@@ -124,14 +124,13 @@ def identity_of(dataset: Dataset) -> Identity:
     A name counts as it is decoded by SpecificCharacterSet, and in case that is missing or wrong, as it may be meant.
     """
     found = [one for keyword in _IDENTITY if (one := dataset.get_item(tag_of(keyword))) is not None]
-    raw = tuple(element for element in found if isinstance(element, RawDataElement))
-    if len(raw) < len(found):
-        return _identity(dataset)
-    raw = tuple(
-        element._replace(value_tell=0) for element in raw
-    )  # where it stood in the file is no part of what it says
+    raw: list[RawDataElement] = []
+    for one in found:
+        if not isinstance(one, RawDataElement):
+            return _identity(dataset)
+        raw.append(one._replace(value_tell=0))  # where it stood in the file is no part of what it says
     encodings = dataset.original_character_set or "iso8859"
-    return _identity_in(raw, (encodings,) if isinstance(encodings, str) else tuple(encodings))
+    return _identity_in(tuple(raw), (encodings,) if isinstance(encodings, str) else tuple(encodings))
 
 
 @lru_cache(maxsize=64)  # all files of a study say the same
