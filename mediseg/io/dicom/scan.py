@@ -126,6 +126,8 @@ def _is_cut_off(dataset: Dataset) -> bool:
 def nothing_in(path: Path, found: Found) -> str:
     """One line on why nothing could be read, and what to do."""
     what = "give a DICOM folder, a zip of one, or a NIfTI, MGH, NRRD or MetaImage file"
+    if found.directories:
+        return f"{path} holds the index of a disc (DICOMDIR) without the files that it names; give the whole disc"
     if found.broken:
         name = found.identity.safe_path(found.broken[0])
         return f"{path} begins as DICOM but its header cannot be read ({name}); copy it again, or {what}"

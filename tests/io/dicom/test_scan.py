@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.fileset import FileSet
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from mediseg.errors import InputError, Refusal, UsageError
 from mediseg.io import load, open_study
+from mediseg.io.cases import find_cases
 from mediseg.io.dicom import find
 from mediseg.io.dicom.find import Files, looks_like_dicom
 from mediseg.io.dicom.read import read_stack
@@ -231,3 +233,35 @@ def test_a_read_only_folder_is_enough(tmp_path):
 )
 def test_what_begins_as_dicom(head, expected):
     assert looks_like_dicom(head) is expected
+
+
+def test_a_dicomdir_of_a_file_set_is_given_as_input(tmp_path):
+    """A disc as archives burn it: names without extension, an index; the index alone is given."""
+    files = FileSet()
+    for path in write_series(tmp_path / "a", ramp(SHAPE), sagittal(SHAPE), change=on_disc):
+        files.add(path)
+    files.write(tmp_path / "disc")
+    (tmp_path / "disc" / "README.TXT").write_text("how to start the viewer")
+    study = open_study(tmp_path / "disc" / "DICOMDIR")
+    assert [len(stack.slices) for stack in study.stacks] == [9]
+    assert all(path.suffix == "" for path in study.files)
+    assert study.ignored == 1
+    (case,) = find_cases([tmp_path / "disc" / "DICOMDIR"])
+    assert case.error is None
+    assert (load(tmp_path / "disc" / "DICOMDIR").array == ramp(SHAPE)).all()
+
+
+def on_disc(_: int, dataset: Dataset) -> None:
+    dataset.StudyDate, dataset.StudyTime, dataset.StudyID, dataset.AccessionNumber = "20260101", "120000", "1", ""
+
+
+def test_an_index_without_its_files_is_told(tmp_path):
+    files = FileSet()
+    files.add(write_series(tmp_path / "a", ramp((6, 5, 1)), sagittal((6, 5, 1)), change=on_disc)[0])
+    files.write(tmp_path / "disc")
+    index = tmp_path / "alone" / "DICOMDIR"
+    index.parent.mkdir()
+    (tmp_path / "disc" / "DICOMDIR").rename(index)
+    for path in (index, index.parent):
+        with pytest.raises(InputError, match=r"index of a disc \(DICOMDIR\) without the files"):
+            open_study(path)
