@@ -160,3 +160,18 @@ def test_file_order_changes_no_choice(tmp_path):
     series(tmp_path / "a", 8)
     series(tmp_path / "m", 6)
     assert number_chosen(tmp_path)[0] == 6
+
+
+def test_of_a_localizers_three_planes_the_sagittal_one_serves_as_head(tmp_path):
+    for n, plane in enumerate(("axial", "coronal", "sagittal")):
+        axes = {**AXES, "coronal": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float)}[plane]
+        geometry = Geometry.from_axes((8, 8, 7), axes, (1, 1, 15), center_lps_mm=(0, 0, 0), frame_of_reference=FRAME)
+        write_series(tmp_path / plane, ramp((8, 8, 7)), geometry, uid=f"1.2.{n}", description="3-plane loc")
+    choice = choose(open_study(tmp_path))
+    assert choice.stack.label == "sagittal"
+    assert choice.left_out == (
+        (
+            "series 1 (3-plane loc, coronal); series 1 (3-plane loc, axial)",
+            "series 1 (3-plane loc, sagittal) was preferred: a mid-sagittal image of it would be coarser",
+        ),
+    )
