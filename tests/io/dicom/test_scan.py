@@ -265,3 +265,10 @@ def test_an_index_without_its_files_is_told(tmp_path):
     for path in (index, index.parent):
         with pytest.raises(InputError, match=r"index of a disc \(DICOMDIR\) without the files"):
             open_study(path)
+
+
+def test_usual_files_are_read_without_a_full_parse(tmp_path, monkeypatch):
+    """A guard of speed: a study of thousands of files is planned by stepping over what is not wanted."""
+    write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE))
+    monkeypatch.setattr("mediseg.io.dicom.header.pydicom.dcmread", lambda *_, **__: pytest.fail("parsed in full"))
+    assert [len(stack.slices) for stack in open_study(tmp_path).stacks] == [9]
