@@ -189,7 +189,7 @@ def _dicom_file(path: Path) -> list[_Draft]:
     found = gather(path)
     if not found.images:
         raise InputError(nothing_in(path, found))
-    by_study = _grouped(found.images, lambda image: image.info.study_uid)
+    by_study = _grouped(found.images, _whose)
     studies = [found.study(path, images) for images in by_study]
     stem = path.resolve().parent.name if found.directories and not _is_zip(path) else _stem(path)
     return [_of_study(stem, path, study) for study in studies]
@@ -237,11 +237,7 @@ def _loose(path: Path) -> list[_Draft]:
 
 
 def _folder_studies(root: Path, found: Found) -> list[_Draft]:
-    groups = [
-        part
-        for images in _grouped(found.images, lambda image: image.info.study_uid)
-        for part in _copies_apart(root, images)
-    ]
+    groups = [part for images in _grouped(found.images, _whose) for part in _copies_apart(root, images)]
     tops = [{_top(root, image.slice.file) for image in images} for images in groups]
     shared = Counter(name for names in tops for name in names)
     drafts = []
@@ -271,6 +267,11 @@ def _grouped(images: Iterable[Image], key: Callable[[Image], Hashable]) -> list[
     for image in images:
         groups[key(image)].append(image)
     return list(groups.values())
+
+
+def _whose(image: Image) -> Hashable:
+    """A study is one person's: where two share a StudyInstanceUID (or have none), they are two cases."""
+    return image.info.study_uid, image.patient
 
 
 def _top(root: Path, file: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from mediseg.errors import InputError, UsageError
@@ -170,3 +171,28 @@ def test_results_of_an_earlier_run_are_no_input(tmp_path):
     for name in ("report.json", "report.html"):
         (tmp_path / "head" / "out" / "head" / name).touch()
     assert names(tmp_path / "head") == ["head"]
+
+
+def test_two_people_under_one_study_uid_are_two_cases(tmp_path):
+    paths = write_series(tmp_path / "in", ramp(SHAPE), sagittal(SHAPE), study="1.7.1", series="1.7.1.5")
+    for path in paths[1:]:
+        dataset = pydicom.dcmread(path)
+        dataset.PatientName, dataset.PatientID = "Zorro^X", "777777"
+        dataset.save_as(path)
+    cases = find_cases([tmp_path / "in"])
+    assert sorted(len(case.study.files) for case in cases) == [1, len(paths) - 1]
+    assert len({case.name for case in cases}) == 2
+
+
+def test_what_one_study_says_of_its_patient_hides_the_names_beside_it(tmp_path):
+    study(tmp_path / "in" / "scan", name="Mustermann^Erika")
+    nifti(tmp_path / "in" / "extra" / "Mustermann_t1.nii.gz")
+    (tmp_path / "in" / "extra" / "mustermann_2.nii.gz").write_bytes(b"no image")
+    cases = find_cases([tmp_path / "in"])
+    assert len(cases) == 3
+    assert not any("musterm" in f"{case.name} {case.error}".lower() for case in cases)
+
+
+@pytest.mark.parametrize("name", ["index.html", "INDEX.csv", "run.json"])
+def test_a_case_is_never_called_like_a_file_of_the_index(name):
+    assert safe_name(name) == f"_{name}"

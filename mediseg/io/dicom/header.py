@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -94,6 +95,7 @@ class Image:
     frames: int  # in a file that gives no position for each: then more than one has no place
     facts: Mapping[str, Fact]
     problem: str | None = None  # why it has no place, as found when the file was read
+    patient: bytes = field(default=b"", repr=False)  # a digest, to keep people apart whose images share a UID
 
     @property
     def is_mosaic(self) -> bool:
@@ -195,9 +197,9 @@ def _info(dataset: Dataset, identity: Identity) -> SeriesInfo:
         description=_safe(identity, text(dataset, "SeriesDescription") or text(dataset, "ProtocolName")),
         modality=text(dataset, "Modality").upper(),
         sop_class=text(dataset, "SOPClassUID"),
-        manufacturer=text(dataset, "Manufacturer"),
-        sequence=sequence or "\\".join(texts(dataset, "ScanningSequence")),
-        body_part=text(dataset, "BodyPartExamined").upper(),
+        manufacturer=_safe(identity, text(dataset, "Manufacturer")),
+        sequence=_safe(identity, sequence or "\\".join(texts(dataset, "ScanningSequence"))),
+        body_part=_safe(identity, text(dataset, "BodyPartExamined").upper()),
     )
 
 
@@ -230,7 +232,14 @@ def _image(levels: list[Dataset], dataset: Dataset, one: Slice, info: SeriesInfo
         is_inverted=_is_inverted(dataset),
         frames=1 if one.frame else whole(dataset, "NumberOfFrames") or 1,
         facts=facts,
+        patient=_patient(dataset),
     )
+
+
+def _patient(dataset: Dataset) -> bytes:
+    """Return a digest of the patient's ID, or of the name where there is none."""
+    said = text(dataset, "PatientID") or text(dataset, "PatientName")
+    return hashlib.sha256(said.casefold().encode("utf-8", "surrogatepass")).digest()
 
 
 def _image_type(levels: list[Dataset], dataset: Dataset) -> tuple[str, ...]:

@@ -148,7 +148,9 @@ def _series(images: Iterable[Image]) -> tuple[Series, ...]:
     groups: dict[tuple[object, ...], list[Image]] = defaultdict(list)
     for image in images:
         info = image.info
-        groups[(info.study_uid, info.series_uid, info.number, info.sop_class, info.modality)].append(image)
+        groups[(info.study_uid, image.patient, info.series_uid, info.number, info.sop_class, info.modality)].append(
+            image
+        )
     return tuple(sorted((_one_series(group) for group in groups.values()), key=_order))
 
 
