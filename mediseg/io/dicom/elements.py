@@ -85,7 +85,7 @@ class _Walk:
         if not syntax or syntax in _NOT_HERE:
             raise _Unusual
         self._walk(at, is_implicit)
-        if _CLASS not in self.seen:  # it may stand in the file meta information alone
+        if not self.seen.get(_CLASS, b"").strip(b" \0"):  # it may stand in the file meta information alone
             raise _Unusual
         dataset = Dataset(self.found)  # type: ignore[arg-type]
         dataset.set_original_encoding(is_implicit, True, _encodings(self.seen.get(_CHARACTER_SET, b"")))

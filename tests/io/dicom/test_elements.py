@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from mediseg.io.dicom.elements import wanted_elements
 from mediseg.io.dicom.header import TAGS, identity_of, images_of, tolerant
-from tests.io.dicom_factory import header, place, sagittal, set_pixels, write_enhanced
+from tests.io.dicom_factory import MR, header, place, sagittal, set_pixels, write_enhanced
 
 WANTED = {int(tag): tag for tag in TAGS}
 
@@ -120,6 +120,13 @@ def big_endian(dataset: Dataset) -> None:
 )
 def test_what_is_unusual_is_left_to_pydicom(content):
     assert quickly(content) is None
+
+
+@pytest.mark.parametrize("change", [lambda d: delattr(d, "SOPClassUID"), lambda d: setattr(d, "SOPClassUID", "")])
+def test_a_class_that_only_the_file_meta_information_states_is_left_to_pydicom(change):
+    content = image(change)
+    assert quickly(content) is None
+    assert str(slowly(content).file_meta.MediaStorageSOPClassUID) == MR
 
 
 def test_enhanced_images_are_left_to_pydicom(tmp_path):
