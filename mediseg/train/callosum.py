@@ -30,6 +30,9 @@ HELD_OUT_SITES = ("Pitt", "Olin", "CMU_b", "MaxMun_d")
 DEV_SHARE = 0.03
 SOURCE_MM = 0.5
 GENTLE_SHARE = 0.35  # of the windows are turned, shifted, zoomed and cut, but look nearly as they were scanned
+# Added to the logits on export, so that the border lies at 0.5. Chosen on 70 slices of the training sites: Dice is the
+# same as without (0.966), its 5th percentile higher (0.920 for 0.914). What was found is otherwise some 2 % too small.
+LOGIT_OFFSET = 0.1
 FINE = 2  # the image is warped at twice the network's resolution, then area-averaged
 
 RUNTIME = {
@@ -412,11 +415,31 @@ def export(checkpoint: Path, folder: Path, slices: Slices, metrics: Mapping[str,
     if missing := [str(path) for path in texts if not path.is_file()]:
         msg = f"write {' and '.join(missing)} first: a bundle is not exported without its model card and licence"
         raise FileNotFoundError(msg)
-    network = nn.Sequential(load_average(callosum_unet(), checkpoint), nn.Sigmoid())
+    network = nn.Sequential(load_average(callosum_unet(), checkpoint), _Add(LOGIT_OFFSET), nn.Sigmoid())
     network = network.to(memory_format=torch.contiguous_format)
     card, licence = (path.read_text(encoding="utf-8") for path in texts)
     metadata = {**METADATA, "eval_metrics": dict(metrics), "mediseg": {**RUNTIME, "population": population(slices)}}
     return export_bundle(network, folder, metadata=metadata, example_shape=(1, 1, 256, 256), card=card, licence=licence)
+
+
+def _mean(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of several states of one network; counters are the first's."""
+    first = states[0]
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
+        for name, value in first.items()
+    }
+
+
+class _Add(nn.Module):
+    """Add a number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values + self.number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -430,7 +453,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--start", type=Path, help="begin with the averaged weights of this checkpoint")
+    parser.add_argument("--start", type=Path, nargs="+", help="begin with the mean of these checkpoints' weights")
     parser.add_argument("--gentle", type=float, default=GENTLE_SHARE, help="share of windows nearly as scanned")
     parser.add_argument("--export", type=Path, help="write the bundle here, from the checkpoint in --out; no training")
     parser.add_argument("--metrics", type=Path, help="with --export: what benchmarks/callosum_accuracy.py --json wrote")
@@ -457,6 +480,6 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     )
     network = callosum_unet()
     if options.start is not None:
-        network = load_average(network, options.start)
+        network.load_state_dict(_mean([load_average(callosum_unet(), one).state_dict() for one in options.start]))
     fit(network, batches(part, options.seed, gentle=options.gentle), callosum_loss, schedule, options.out)
     say(f"trained: {options.out / 'checkpoint.pt'}")
