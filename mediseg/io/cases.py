@@ -140,6 +140,8 @@ def find_cases(inputs: Iterable[str | Path], wanted: str = "head") -> tuple[Case
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} does not exist")
+        if not path.is_file() and not path.is_dir():
+            raise UsageError(f"{path} is neither a file nor a folder; give the scan as a file")
     drafts = [draft for path in paths for draft in _drafts(path)]
     if wanted == "stations":
         drafts = _joined(drafts)

@@ -21,6 +21,8 @@ BRAIN = Segment(1, "brain", CodedConcept("12738006", "SCT", "Brain"))
 # Neurol 4:345, brain weights; label maps and heads of the training data 1.3 to 1.8 l).
 _PLAUSIBLE_ML = (600.0, 2300.0)
 _MIN_CONFIDENCE = 0.35
+# A brain that lies against the image's side with more than this has lost scalp, skull and some of itself.
+_CUT_CM2 = 6.0
 
 Float = npt.NDArray[np.float32]
 
@@ -107,7 +109,7 @@ def _edges(mask: Segmentation) -> tuple[tuple[Warn, ...], float]:
     warnings = [Warn(Code.MASK_TOUCHES_EDGE, f"the brain touches the image's edge: {sides}", {"cm2": touched})]
     # below, a field of view often ends at the foramen magnum: that cuts no brain off
     lost = sum(area for letter, area in touched.items() if letter != "I") + max(0.0, touched.get("I", 0.0) - 30.0)
-    if lost > 15:
+    if lost > _CUT_CM2:
         warnings.append(Warn(Code.CUT_OFF_HEAD, f"part of the head lies outside the image ({sides})", {"cm2": touched}))
     return tuple(warnings), float(np.clip(1.0 - lost / 200.0, 0.2, 1.0))
 

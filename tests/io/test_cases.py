@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -196,3 +197,10 @@ def test_what_one_study_says_of_its_patient_hides_the_names_beside_it(tmp_path):
 @pytest.mark.parametrize("name", ["index.html", "INDEX.csv", "run.json"])
 def test_a_case_is_never_called_like_a_file_of_the_index(name):
     assert safe_name(name) == f"_{name}"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX pipes")
+def test_a_pipe_is_no_input(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="neither a file nor a folder"):
+        find_cases([tmp_path / "pipe"])

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import MRImageStorage
 
+from mediseg.errors import Code
 from mediseg.io import load
 from mediseg.io.dicom.origin import read_origin
 from mediseg.io.dicom.outputs import write_dicom_outputs, write_report_pages
@@ -123,3 +124,17 @@ def test_a_missing_class_and_series_are_made_up(tmp_path: Path) -> None:
     assert pydicom.uid.UID(series.SeriesInstanceUID).is_valid
     assert {one.ReferencedSOPClassUID for one in series.ReferencedInstanceSequence} == {MRImageStorage}
     assert "SeriesInstanceUID: missing" in origin.warnings[0].detail["attributes"]
+
+
+@pytest.mark.parametrize("uids", [["", "1.2.3", "1.2.4", "1.2.5"], ["1.2.3"] * 4], ids=["one is missing", "shared"])
+def test_images_that_cannot_be_told_apart_get_no_dicom_results(tmp_path, uids):
+    for path, uid in zip(write_series(tmp_path / "in", ramp(SHAPE), sagittal(SHAPE)), uids, strict=True):
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = uid
+        dataset.save_as(path)
+    head = load(tmp_path / "in")
+    paths, warnings = write_dicom_outputs(case(head), head, tmp_path / "out")
+    assert paths == []
+    assert [warn.code for warn in warnings] == [Code.HEADER_REPAIRED]
+    assert write_report_pages([np.zeros((9, 9, 3), np.uint8)], head, tmp_path / "out", DicomOptions(), "note") == []
+    assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ from typing import BinaryIO, Self, cast
 
 from mediseg.errors import InputError, Refusal, UsageError
 
-HEAD_BYTES = 132
+HEAD_BYTES = 196
 MAX_MEMBERS = 500_000
 MAX_MEMBER_BYTES = 8 << 30
 MAX_TOTAL_BYTES = 200 << 30
@@ -32,7 +32,8 @@ _GROUPS = {b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"}  # 0002 and 0008,
 def looks_like_dicom(head: bytes) -> bool:
     """True for a file that begins as DICOM: the magic after the preamble, or a first element of group 2 or 8."""
     if head[128:132] == b"DICM":
-        return True
+        # what goes on as zeros is a hole of a disk or a trap, and would be parsed for minutes
+        return len(head) == 132 or any(head[132:])
     if len(head) < 8 or head[:2] not in _GROUPS:
         return False
     is_little = head[1] == 0

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from mediseg.errors import Warn
+from mediseg.errors import Code, Warn
 from mediseg.io.dicom.capture import write_captures
 from mediseg.io.dicom.derived import save
 from mediseg.io.dicom.image import (
@@ -35,9 +35,13 @@ def write_dicom_outputs(
 
     ``values`` are a recipe's by name; those used are ``brain``, ``midsagittal``, ``callosum``, ``measurements`` and,
     with ``options.corrected``, ``bias``. Files: ``brain_seg.dcm``, ``midsagittal.dcm``, ``callosum_seg.dcm``,
-    ``measurements_sr.dcm``, ``corrected_NNNN.dcm`` (or ``corrected.dcm`` as Enhanced MR). Raises UsageError when the
-    head is not from DICOM, Refusal for another frame of reference, OutputError.
+    ``measurements_sr.dcm``, ``corrected_NNNN.dcm`` (or ``corrected.dcm`` as Enhanced MR); none, and a warning, where
+    the source's images have no UIDs of their own. Raises UsageError when the head is not from DICOM, Refusal for
+    another frame of reference, OutputError.
     """
+    if not _has_own_uids(head):
+        text = "the source's images have no SOP Instance UIDs, or share one; DICOM results could not refer to them"
+        return [], (Warn(Code.HEADER_REPAIRED, f"{text} and were not written"),)
     origin = read_origin(head.source, options or DicomOptions())
     found = {type(value): value for value in values.values()}
     written: list[Path] = []
@@ -65,13 +69,24 @@ def write_dicom_outputs(
     return written, origin.warnings
 
 
+def _has_own_uids(head: Volume) -> bool:
+    """False where a file of a DICOM source has no SOP Instance UID, or that of another."""
+    if head.source is None or head.source.kind != "dicom":
+        return True
+    uids = [uid for uid in head.source.sop_uids if uid is not None]
+    return all(uids) and len(set(uids)) >= len(head.source.files)
+
+
 def write_report_pages(
     pages: Sequence[npt.NDArray[np.uint8]], head: Volume, folder: Path, options: DicomOptions, note: str
 ) -> list[Path]:
     """Write a report's pages as Secondary Capture images of the head's study: ``report_NN.dcm``.
 
-    ``note`` is what the report may be used for. Raises UsageError when the head is not from DICOM, OutputError.
+    ``note`` is what the report may be used for. None is written for a source whose images have no UIDs of their own.
+    Raises UsageError when the head is not from DICOM, OutputError.
     """
+    if not _has_own_uids(head):
+        return []
     return write_captures(pages, folder, read_origin(head.source, options), note)
 
 

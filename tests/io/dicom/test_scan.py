@@ -222,6 +222,7 @@ def test_a_read_only_folder_is_enough(tmp_path):
     ("head", "expected"),
     [
         (b"\0" * 128 + b"DICM", True),
+        (b"\0" * 128 + b"DICM" + b"\0" * 64, False),
         (b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100", True),
         (b"\x08\x00\x00\x00\x04\x00\x00\x00\x10\x00\x00\x00", True),
         (b"\x00\x08\x00\x05CS\x00\x0a", True),
