@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra `train`")
-pytest.importorskip("monai", reason="needs the extra `train`")
+torch = pytest.importorskip("torch")
+pytest.importorskip("monai")
 
 from mediseg.train import brain, brain_heads, brain_sampling  # noqa: E402
 
