@@ -115,9 +115,15 @@ def pretty_unit(unit: str) -> str:
     return _UNITS.get(unit, unit)
 
 
+_PROPER = {"hofer frahm": "Hofer-Frahm", "witelson": "Witelson"}
+
+
 def words(name: str) -> str:
-    """Return ``area_witelson_isthmus`` as ``area witelson isthmus``."""
-    return name.replace("_", " ").strip()
+    """Return ``area_hofer_frahm_I`` as ``area Hofer-Frahm I``."""
+    text = name.replace("_", " ").strip()
+    for plain, proper in _PROPER.items():
+        text = text.replace(plain, proper)
+    return text
 
 
 def sentence(text: str) -> str:

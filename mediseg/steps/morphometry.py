@@ -46,7 +46,8 @@ _PERIMETER = CodedConcept("131191004", "SCT", "Perimeter")
 
 _SMALLEST_PIXELS, _SMALLEST_MM2 = 20, 10.0
 _BORDER_MM = 2.0  # how far a soft border may reach beyond the 0.5 line
-_NOTABLE_MM2 = 2.0  # a hole or a second part from this size on is told
+_NOTABLE_MM2 = 2.0  # a hole from this size on is told
+_NOTABLE_PART = 0.02  # of the callosum: a second part from this size on is told
 _BODY = (0.175, 0.825)  # of the medial line: FastSurfer-CC's body
 
 # The only range whose paper was read: 100 healthy volunteers (44 men, 56 women), 14-68 years, no effect of age.
@@ -341,7 +342,7 @@ def _shape_warnings(shape: _Shape, callosum: Callosum) -> tuple[Warn, ...]:
     border = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
     known = {warning.code for warning in callosum.warnings}
     found = []
-    if lost >= _NOTABLE_MM2:
+    if lost >= _NOTABLE_PART * np.count_nonzero(part) * pixel:
         message = f"the corpus callosum lies in parts: {lost:.0f} mm2 outside of the largest are not measured"
         found.append(Warn(Code.LOW_CONFIDENCE, message, {"lost_mm2": round(lost, 1)}))
     if hole >= _NOTABLE_MM2:
