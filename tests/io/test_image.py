@@ -101,6 +101,13 @@ def test_a_capture_image_maps_pixels_to_values(tmp_path: Path) -> None:
     assert np.abs(found.transpose(2, 1, 0) - values).max() <= mapping.RealWorldValueSlope
 
 
+def test_one_object_for_many_slices_of_a_classic_source_is_unsigned_as_its_class_asks(tmp_path: Path) -> None:
+    head, origin = _study(tmp_path)
+    made = single_dataset(head.with_array(head.array.astype(np.float32) - 7), origin, CORRECTED)
+    assert made.SOPClassUID == CAPTURE
+    assert made.PixelRepresentation == 0
+
+
 def test_enhanced_mr_where_its_type_1_values_are_known(tmp_path: Path) -> None:
     head, origin = _study(tmp_path, change=_with_agency)
     (made,) = derived_datasets(head, origin, CORRECTED)

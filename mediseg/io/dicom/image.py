@@ -114,18 +114,18 @@ def derived_datasets(volume: Volume, origin: Origin, derivation: Derivation) -> 
     Grayscale Word Secondary Capture (which asks for neither, and holds the same geometry). Raises Refusal for NaN or
     for another frame of reference.
     """
-    job = _job(volume, origin, derivation)
     if iod_of(origin) != MRImageStorage:
-        return [_multiframe(job)]
+        return [_multiframe(_job(volume, origin, derivation, _multiframe_iod(origin)))]
+    job = _job(volume, origin, derivation, iod_of(origin))
     return [_classic(job, k, number) for number, k in enumerate(job.slices, 1)]
 
 
 def single_dataset(volume: Volume, origin: Origin, derivation: Derivation) -> Dataset:
     """Return a volume as one object: a classic image for one slice where that can be, else a multi-frame one."""
-    job = _job(volume, origin, derivation)
+    job = _job(volume, origin, derivation, iod_of(origin))
     if len(job.slices) == 1 and iod_of(origin) == MRImageStorage:
         return _classic(job, job.slices[0], 1)
-    return _multiframe(job)
+    return _multiframe(_job(volume, origin, derivation, _multiframe_iod(origin)))
 
 
 def write_derived_series(volume: Volume, folder: Path, origin: Origin, derivation: Derivation) -> list[Path]:
@@ -151,9 +151,9 @@ def _is_enhanced(origin: Origin) -> bool:
     return bool(origin.acquisition.get("ApplicableSafetyStandardAgency"))
 
 
-def _job(volume: Volume, origin: Origin, derivation: Derivation) -> _Job:
+def _job(volume: Volume, origin: Origin, derivation: Derivation, iod: str) -> _Job:
     origin.check_space(volume.geometry)
-    is_signed = iod_of(origin) != MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    is_signed = iod != MultiFrameGrayscaleWordSecondaryCaptureImageStorage
     return _Job(stored(volume.array, is_signed=is_signed), volume.geometry, origin, derivation)
 
 
