@@ -276,7 +276,10 @@ def _shares(shape: _Shape, band: Band) -> dict[str, Share]:
     lowest = float(((shape.outline_mm - shape.front_mm) @ down).max())
     base = (shape.front_mm + shape.back_mm) / 2 + lowest * down
     front, back = farthest_pair(shape.outline_mm)
-    straight: Share = lambda points: partition.along_axis(points, shape.front_mm, shape.back_mm)  # noqa: E731
+
+    def straight(points: Array) -> Array:
+        return partition.along_axis(points, shape.front_mm, shape.back_mm)
+
     return {
         "witelson": straight,
         "hofer_frahm": straight,

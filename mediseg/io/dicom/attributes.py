@@ -87,7 +87,7 @@ def _decoded_texts(content: object) -> tuple[str, ...]:
     if isinstance(content, str | int | float | bytes):
         return (str(content).strip(" \0"),)
     try:
-        return tuple(str(word).strip(" \0") for word in content)  # type: ignore[attr-defined]
+        return tuple(str(word).strip(" \0") for word in content)  # type: ignore[attr-defined]  # a TypeError says it is no list
     except UNREADABLE:
         return ()
 

@@ -87,7 +87,7 @@ class _Walk:
         self._walk(at, is_implicit)
         if not self.seen.get(_CLASS, b"").strip(b" \0"):  # it may stand in the file meta information alone
             raise _Unusual
-        dataset = Dataset(self.found)  # type: ignore[arg-type]
+        dataset = Dataset(self.found)  # type: ignore[arg-type]  # raw elements, as dcmread makes them
         dataset.set_original_encoding(is_implicit, True, _encodings(self.seen.get(_CHARACTER_SET, b"")))
         return dataset
 

@@ -38,7 +38,7 @@ def is_available(uid: str) -> bool:
 
 def decode_frame(encoded: bytes, runner: DecodeRunner) -> bytes:
     """Return the pixels of one frame, laid out as ``runner`` says. Raises RuntimeError for a damaged one."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk  # noqa: N813 - its own convention
 
     if runner.transfer_syntax == JPEGExtended12Bit and runner.bits_stored > 8:
         raise NotImplementedError("extended JPEG with more than 8 bits is not decoded")
