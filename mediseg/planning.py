@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediseg.errors import Exit, MedisegError
+from mediseg.errors import Exit, MedisegError, exit_of
 from mediseg.volume import Volume
 
 if TYPE_CHECKING:
@@ -57,11 +57,8 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """What a run would end with, as far as headers tell: 0, 1 of several, or the only case's own."""
-        codes = {case.exit_code for case in self.cases}
-        if codes == {0}:
-            return int(Exit.DONE)
-        return self.cases[0].exit_code if len(self.cases) == 1 else int(Exit.SOME_FAILED)
+        """What a run would end with, as far as headers tell."""
+        return int(exit_of(case.exit_code for case in self.cases))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types."""

@@ -11,6 +11,7 @@ import pytest
 from mediseg.cli import COMMANDS, main
 from mediseg.errors import Exit
 from tests.heads import shaded_ball, write_nifti
+from tests.io.dicom_factory import CT, ramp, sagittal, write_series
 
 CHEAP = ["--set", "correct_bias.levels=1", "--set", "correct_bias.iterations=3"]
 
@@ -74,6 +75,28 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(arguments, message, capsys)
     assert main(arguments) == Exit.USAGE
     err = capsys.readouterr().err
     assert message in err
+    assert err.count("\n") == 1
+
+
+def test_plan_and_run_tell_an_unreadable_input_alike(tmp_path, capsys):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("hello")
+    for inputs in (["a.txt"], ["a.txt", "b.txt"]):
+        paths = [str(tmp_path / name) for name in inputs]
+        assert main(["plan", "bias", *paths]) == Exit.UNREADABLE
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert [line.count("no image that mediseg reads") for line in err.splitlines()] == [1] * len(inputs)
+        assert main(["run", "bias", *paths, "--out", str(tmp_path / "out"), "--quiet"]) == Exit.UNREADABLE
+        capsys.readouterr()
+
+
+def test_plan_shows_what_it_found_on_stdout_and_what_fails_on_stderr(tmp_path, capsys):
+    write_series(tmp_path / "ct", ramp((8, 8, 4)), sagittal((8, 8, 4)), sop_class=CT, modality="CT")
+    assert main(["plan", "bias", str(tmp_path / "ct")]) == Exit.REFUSED
+    out, err = capsys.readouterr()
+    assert "would not run" in out
+    assert err.startswith("mediseg: the study is CT; this recipe needs MR")
     assert err.count("\n") == 1
 
 
