@@ -44,6 +44,7 @@ class PlannedCase:
     error: str
     exit_code: int
     other_files: int = 0
+    damaged: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,19 @@ def _planned(case: CaseInput, wanted: str) -> PlannedCase:
 
 
 def _planned_study(case: CaseInput, wanted: str) -> PlannedCase:
-    from mediseg.io.select import choose, sorted_out
+    from mediseg.io.select import choose, damaged, sorted_out
 
     study = case.study
     assert study is not None
+    broken = damaged(study.broken) if study.broken else ""
     try:
         choice = choose(study, wanted)
     except MedisegError as error:
         rejected = sorted_out(study, wanted)[1]
         rows = _table(study, (), rejected)
-        return PlannedCase(case.name, case.kind, rows, "", str(error), int(error.exit_code), study.ignored)
+        return PlannedCase(case.name, case.kind, rows, "", str(error), int(error.exit_code), study.ignored, broken)
     rows = _table(study, choice.stacks, choice.rejected)
-    return PlannedCase(case.name, case.kind, rows, choice.reason, "", int(Exit.DONE), study.ignored)
+    return PlannedCase(case.name, case.kind, rows, choice.reason, "", int(Exit.DONE), study.ignored, broken)
 
 
 def _table(study: Study, used: Iterable[Stack], rejected: Iterable[Rejected]) -> tuple[Row, ...]:

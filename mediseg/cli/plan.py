@@ -52,6 +52,8 @@ def _case_lines(case: PlannedCase) -> list[str]:
     lines += [f"  {'>' if row.used else ' '} {_row(row)}" for row in case.rows]
     if case.other_files:
         lines.append(f"    {counted(case.other_files, 'other file')} ignored")
+    if case.damaged:
+        lines.append(f"    {case.damaged}")
     lines.append(f"  would run: {case.chosen}" if case.chosen else "  would not run")
     return lines
 

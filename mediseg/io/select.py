@@ -61,10 +61,15 @@ class Choice:
             for name, why in self.left_out
         ]
         if self.broken:
-            text = f"{len(self.broken)} files begin as DICOM but are damaged and were left out: {self.broken[0]}"
-            text += ", ..." if len(self.broken) > 1 else ""
-            found.append(Warn(Code.SERIES_SKIPPED, text, {"files": list(self.broken)}))
+            found.append(Warn(Code.SERIES_SKIPPED, damaged(self.broken), {"files": list(self.broken)}))
         return tuple(found)
+
+
+def damaged(files: Sequence[str]) -> str:
+    """Say which files could not be parsed or unpacked."""
+    if len(files) == 1:
+        return f"1 file is damaged and was left out: {files[0]}"
+    return f"{len(files)} files are damaged and were left out: {files[0]}, ..."
 
 
 def _joint_name(items: Sequence[Series | Stack]) -> str:
@@ -84,6 +89,7 @@ def choose(study: Study, wanted: str = "head") -> Choice:
     fit, rejected = sorted_out(study, wanted)
     if not fit:
         refusal = _nothing_fit(study, Choice((), "", tuple(rejected)).left_out, wanted)
+        refusal += f"; {damaged(study.broken)}; copy the study again" if study.broken else ""
         raise Refusal(refusal, tuple(w for stack in study.stacks for w in stack.warnings))
     _same_study(fit)
     return replace(_WANTED[wanted](fit, rejected), broken=study.broken)
