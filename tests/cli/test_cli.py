@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,27 @@ def test_an_interrupt_is_exit_130(monkeypatch, capsys):
     monkeypatch.setattr("mediseg.recipe.recipes", interrupted)
     assert main(["recipes"]) == Exit.INTERRUPTED
     assert "the next run resumes" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_is_exit_130(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = _mediseg("info", env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == Exit.INTERRUPTED
+    assert done.stderr == "mediseg: interrupted before anything was begun\n"
+
+
+def test_an_interrupt_that_a_library_turns_into_something_else_is_exit_130(monkeypatch, capsys):
+    def loading():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise ImportError("numpy could not be loaded") from None
+
+    monkeypatch.setattr("mediseg.recipe.recipes", loading)
+    assert main(["recipes"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "mediseg: interrupted; finished cases stay, the next run resumes\n"
 
 
 def test_recipes_steps_models_and_info_tell_what_there_is(capsys):
