@@ -13,11 +13,25 @@ what to do. They never hold a value that identifies a person.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
+from typing import Any
+
+
+def _read_only(items: dict[Any, Any]) -> Mapping[Any, Any]:
+    return MappingProxyType(items)
+
+
+def _taken_apart(proxy: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    return _read_only, (dict(proxy),)
+
+
+# Python cannot pickle its read-only dictionaries, which our values hold and worker processes are sent
+copyreg.pickle(MappingProxyType, _taken_apart)
 
 
 class Exit(IntEnum):

@@ -1,5 +1,6 @@
 import csv
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_one_refused_case_does_not_stop_the_others(folder, tmp_path):
     summary = json.loads((tmp_path / "out" / "run.json").read_text())
     assert summary["counts"] == {"done": 2, "refused": 1, "failed": 0}
     assert "dark" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_workers_take_dicom_studies(tmp_path):
+    for name in ("a", "b"):
+        ball = np.rint(shaded_ball()).astype(np.int16)
+        write_series(tmp_path / "in" / name, ball, sagittal(ball.shape, (6, 6, 6)), study=f"1.2.{ord(name)}")
+    items = find_cases([tmp_path / "in"])
+    assert [item.kind for item in items] == ["dicom", "dicom"]
+    again = pickle.loads(pickle.dumps(items[0]))
+    assert again.study.stacks[0].facts == items[0].study.stacks[0].facts
+    batch = run_batch(load_recipe("bias", CHEAP), items, tmp_path / "out", RunOptions(), workers=2)
+    assert [case.status for case in batch.cases] == ["done", "done"]
 
 
 def test_workers_give_the_same_files_as_one_process(folder, tmp_path):
