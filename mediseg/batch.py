@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +164,8 @@ def _in_workers(
     listener.start()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(queue,))
     try:
-        futures = {pool.submit(_in_worker, recipe, item, out, options): i for i, item in enumerate(items)}
+        with _deaf_children():
+            futures = {pool.submit(_in_worker, recipe, item, out, options): i for i, item in enumerate(items)}
         for future in as_completed(futures):
             index = futures[future]
             yield index, _result(future, recipe, items[index], out)
@@ -174,6 +177,19 @@ def _in_workers(
         pool.shutdown(wait=True, cancel_futures=True)
         queue.put(None)
         listener.join(timeout=5)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes that are started here not hear a terminal's Ctrl-C: their parent ends them, without tracebacks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; here it is only put off
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result(future: Future[Case], recipe: Recipe, item: CaseInput, out: Path) -> Case:

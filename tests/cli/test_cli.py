@@ -255,6 +255,20 @@ class TestACutOffOutput:
         assert "cannot be written" in done.stderr
         assert done.stderr.count("\n") == 1
 
+    def test_ctrl_c_in_a_terminal_reaches_the_workers_without_a_traceback(self, tmp_path):
+        for name in ("a", "b", "c"):
+            write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(seed=ord(name)))
+        command = ["run", "bias", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--workers", "2"]
+        arguments = [sys.executable, "-m", "mediseg", *command]
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            assert process.stderr is not None
+            assert "reading" in process.stderr.readline()
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+            rest = process.stderr.read()
+        assert process.returncode == Exit.INTERRUPTED
+        assert "Traceback" not in rest
+        assert rest.splitlines()[-1].startswith("mediseg: interrupted; finished cases stay")
+
     def test_a_request_to_end_keeps_what_is_finished(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr("mediseg.recipe.recipes", lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert main(["recipes"]) == Exit.INTERRUPTED
