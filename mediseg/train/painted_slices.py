@@ -64,9 +64,9 @@ def draw_painted(
     columns, rows = (_span(where[..., axis], slab.mask.shape[1 - axis]) for axis in (0, 1))
     where -= np.array([columns.start, rows.start], np.float32)
     flat = paint_slice(rng, slab, palette, cut, (rows, columns))
-    fine = cv2.remap(flat, where, None, cv2.INTER_LINEAR).astype(np.float32)
-    mask = cv2.remap(slab.mask[rows, columns], where, None, cv2.INTER_LINEAR).astype(np.float32) / np.float32(255)
-    image, target = (cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA) for part in (fine, mask))
+    fine = _sampled(flat, where)
+    mask = _sampled(slab.mask[rows, columns], where) / np.float32(255)
+    image, target = (_shrunk(part, size) for part in (fine, mask))
     image, target = cut_view(rng, scan(rng, image, pixel_mm), target, edges)
     return normalize_percentiles(image), target
 
@@ -148,10 +148,9 @@ def place(rng: Generator, slab: Slab, affine: Doubles, size: tuple[int, int], pi
         return where
     knots, strength = int(rng.integers(5, 14)), rng.uniform(0, 1.3) / PIXEL_MM
     moves = rng.normal(0, strength, (knots, knots, 2)).astype(np.float32)
-    coarse = cv2.resize(moves, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+    coarse = np.asarray(cv2.resize(moves, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
     coarse += _thinner(rng, slab, affine, size)
-    where += cv2.resize(coarse, grid.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return where
+    return where + np.asarray(cv2.resize(coarse, grid.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _thinner(rng: Generator, slab: Slab, affine: Doubles, size: tuple[int, int]) -> Floats:
@@ -172,10 +171,10 @@ def paint_slice(rng: Generator, slab: Slab, palette: Palette, cut: Cut, part: tu
     layers, weights = _layers(slab, cut, part)
     middle = layers[len(layers) // 2]
     extra = _extras(rng, slab.mask[part], middle)
-    flat = np.zeros(middle.shape, np.float32)
+    flat: Floats = np.zeros(middle.shape, np.float32)
     for layer, weight in zip(layers, weights, strict=True):
         labels = layer if extra is None else np.where(extra > 0, extra, layer)
-        flat = cv2.add(flat, cv2.LUT(labels, palette.means * np.float32(weight)), dst=flat)
+        flat += np.asarray(cv2.LUT(labels, palette.means * np.float32(weight)), np.float32)
     _septum(rng, flat, middle, palette)
     _patchwork(rng, flat, middle)
     coarse = (max(8, flat.shape[0] // 2), max(8, flat.shape[1] // 2))
@@ -183,7 +182,7 @@ def paint_slice(rng: Generator, slab: Slab, palette: Palette, cut: Cut, part: tu
     if rng.random() < 0.4:
         texture = cv2.GaussianBlur(texture, (0, 0), float(rng.uniform(0.8, 2.0))) * np.float32(1.6)
     flat += cv2.multiply(texture, cv2.LUT(middle, palette.spreads))
-    return cv2.max(flat, 0.0).astype(np.float32, copy=False)
+    return np.maximum(flat, 0, out=flat)
 
 
 def _layers(slab: Slab, cut: Cut, part: tuple[slice, slice]) -> tuple[list[Bytes], list[float]]:
@@ -261,6 +260,16 @@ def _span(positions: Floats, count: int) -> slice:
     low = min(max(0, int(np.floor(positions.min())) - 1), count - 1)
     high = max(min(count, int(np.ceil(positions.max())) + 2), low + 1)
     return slice(low, high)
+
+
+def _shrunk(fine: Floats, size: tuple[int, int]) -> Floats:
+    return np.asarray(cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _sampled(source: Floats | Bytes, where: Floats) -> Floats:
+    """Return ``source`` at positions (column, row), linearly; 0 beyond it."""
+    found = cv2.remap(source, where, None, cv2.INTER_LINEAR)  # type: ignore[call-overload] -- its second map may be None
+    return np.asarray(found, np.float32)
 
 
 def _disc(radius: int) -> Bytes:

@@ -82,9 +82,11 @@ def acquired(rng: Generator, image: Floats, pixel_mm: float) -> Floats:
     if sharp:
         grid = list(size)
     if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 0.9)) / min(1.0, pixel_mm))
-    coarse = cv2.resize(image, (grid[0], grid[1]), interpolation=cv2.INTER_AREA)
-    coarse = noisy(rng, ringing(rng, coarse))
+        image = np.asarray(
+            cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 0.9)) / min(1.0, pixel_mm)), np.float32
+        )
+    shrunk = cv2.resize(image, (grid[0], grid[1]), interpolation=cv2.INTER_AREA)
+    coarse = noisy(rng, ringing(rng, np.asarray(shrunk, np.float32)))
     if list(size) == grid:
         return coarse
     kind = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_NEAREST)[int(rng.choice(3, p=(0.5, 0.45, 0.05)))]
@@ -154,7 +156,9 @@ def inverted(rng: Generator, image: Floats) -> Floats:
     scaled = np.clip(image / top, 0, 1.2)
     turned = np.clip(np.float32(rng.uniform(0.9, 1.1)) - scaled, 0, None)
     if rng.random() < 0.7:
-        head = cv2.morphologyEx((scaled > 0.1).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
+        head = cv2.morphologyEx(
+            (scaled > 0.1).astype(np.uint8), cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (31, 31))
+        )
         turned = turned * cv2.GaussianBlur(head.astype(np.float32), (0, 0), 1.0)
     return np.asarray(turned, np.float32)
 
