@@ -59,16 +59,32 @@ def draw_painted(
     """
     palette = visible_palette(rng, contrast or draw_contrast(rng))
     cut = cut or draw_cut(rng)
-    pixel_mm = float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
-    where = place(rng, slab, affine, size, pixel_mm)
+    image, target = render(rng, slab, affine, size, palette, cut, bend=0.75)
+    pixel_mm = _pixel_mm(affine)
+    image, target = cut_view(rng, scan(rng, image, pixel_mm), target, edges)
+    return normalize_percentiles(image), target
+
+
+def render(
+    rng: Generator,
+    slab: Slab,
+    affine: Doubles,
+    size: tuple[int, int],
+    palette: Palette,
+    cut: Cut,
+    *,
+    bend: float = 0.0,
+) -> tuple[Floats, Floats]:
+    """Return the painted slice in the window, as an ideal scanner would see it, and the callosum's area fractions.
+
+    Grey values are the palette's (air 0, brightest about 1). ``bend`` is the share of windows that are bent.
+    """
+    where = place(rng, slab, affine, size, bend)
     columns, rows = (_span(where[..., axis], slab.mask.shape[1 - axis]) for axis in (0, 1))
     where -= np.array([columns.start, rows.start], np.float32)
     flat = paint_slice(rng, slab, palette, cut, (rows, columns))
-    fine = _sampled(flat, where)
-    mask = _sampled(slab.mask[rows, columns], where) / np.float32(255)
-    image, target = (_shrunk(part, size) for part in (fine, mask))
-    image, target = cut_view(rng, scan(rng, image, pixel_mm), target, edges)
-    return normalize_percentiles(image), target
+    fine, mask = _sampled(flat, where), _sampled(slab.mask[rows, columns], where) / np.float32(255)
+    return _shrunk(fine, size), _shrunk(mask, size)
 
 
 def whole_slice_affine(rng: Generator, size: tuple[int, int], pixel_mm: float = 1.0) -> Doubles:
@@ -132,19 +148,19 @@ def draw_cut(rng: Generator) -> Cut:
     return Cut(float(thickness), offset, (float(slope[0]), float(slope[1])))
 
 
-def place(rng: Generator, slab: Slab, affine: Doubles, size: tuple[int, int], pixel_mm: float) -> Floats:
+def place(rng: Generator, slab: Slab, affine: Doubles, size: tuple[int, int], bend: float) -> Floats:
     """Return the slab position (column, row) of every fine window pixel.
 
-    Fine pixels measure about 0.5 mm. The bend is smooth, up to about 3 mm, and moves the callosum's border by up to
-    1.5 mm on each side, for thinner and thicker ones.
+    Fine pixels measure about 0.5 mm. A share ``bend`` of the windows is bent: smoothly, by up to about 3 mm, and the
+    callosum's border moves by up to 1.5 mm on each side, for thinner and thicker ones.
     """
-    fine = max(1, round(pixel_mm / PIXEL_MM))
+    fine = max(1, round(_pixel_mm(affine) / PIXEL_MM))
     rows, columns = (np.arange(n * fine, dtype=np.float32) for n in size)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1)
     scale = np.array([[1 / fine, 0, (1 - fine) / (2 * fine)], [0, 1 / fine, (1 - fine) / (2 * fine)], [0, 0, 1]])
     matrix = slab.pixels_of_mm(affine @ scale)
     where = cv2.transform(grid, matrix).astype(np.float32)
-    if rng.random() > 0.75:
+    if rng.random() >= bend:
         return where
     knots, strength = int(rng.integers(5, 14)), rng.uniform(0, 1.3) / PIXEL_MM
     moves = rng.normal(0, strength, (knots, knots, 2)).astype(np.float32)
@@ -255,6 +271,10 @@ def _affine(size: tuple[int, int], pixel_mm: float, angle: float, zoom: tuple[fl
     return np.column_stack([linear, -linear @ middle])
 
 
+def _pixel_mm(affine: Doubles) -> float:
+    return float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
+
+
 def _span(positions: Floats, count: int) -> slice:
     """Return the part of an axis that positions touch, at least one pixel, with one to spare for interpolation."""
     low = min(max(0, int(np.floor(positions.min())) - 1), count - 1)
@@ -268,7 +288,7 @@ def _shrunk(fine: Floats, size: tuple[int, int]) -> Floats:
 
 def _sampled(source: Floats | Bytes, where: Floats) -> Floats:
     """Return ``source`` at positions (column, row), linearly; 0 beyond it."""
-    found = cv2.remap(source, where, None, cv2.INTER_LINEAR)  # type: ignore[call-overload] -- its second map may be None
+    found = cv2.remap(source, where, None, cv2.INTER_LINEAR)  # type: ignore[call-overload] # the map is one array
     return np.asarray(found, np.float32)
 
 

@@ -24,19 +24,17 @@ _TILE = 192
 
 
 def tile(window: Floats, target: Floats, side: int = _TILE, *, outline: bool = True) -> Bytes:
-    """Return a window as a picture (side, side, 3) BGR, with a yellow line where the area fraction is one half."""
+    """Return a window as a picture, ``side`` pixels wide, BGR, yellow where the area fraction is one half."""
     grey = np.clip(window, 0, 1.2) / np.float32(1.2) * 255
-    scale = side / max(window.shape)
-    size = tuple(max(1, round(n * scale)) for n in window.shape[::-1])
+    scale = side / window.shape[1]
+    size = (side, max(1, round(window.shape[0] * scale)))
     big = cv2.resize(grey.astype(np.uint8), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     picture = cv2.cvtColor(big, cv2.COLOR_GRAY2BGR)
     if outline:
         half = (cv2.resize(target, size, interpolation=cv2.INTER_LINEAR) > 0.5).astype(np.uint8)
         lines, _ = cv2.findContours(half, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, lines, -1, (0, 255, 255), 1)
-    whole = np.zeros((side, side, 3), np.uint8)
-    whole[: size[1], : size[0]] = picture
-    return whole
+    return np.asarray(picture, np.uint8)
 
 
 def contact_sheet(draw: Callable[[int], tuple[Floats, Floats]], columns: int = COLUMNS, rows: int = ROWS) -> Bytes:
