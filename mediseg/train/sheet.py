@@ -71,13 +71,27 @@ def real(data: Path, seed: int) -> Callable[[int], tuple[Floats, Floats]]:
     return draw
 
 
+def negative(data: Path, seed: int, *, held_out: bool) -> Callable[[int], tuple[Floats, Floats]]:
+    """Return ``draw(number)``: windows without a callosum, the seven kinds in turn."""
+    from mediseg.train.negatives import KINDS, draw_negative, load_sources
+
+    sources = load_sources(data, held_out=held_out)
+
+    def draw(number: int) -> tuple[Floats, Floats]:
+        rng = np.random.default_rng((seed, number))
+        window = draw_negative(rng, sources, (192, 192), kind=KINDS[number % len(KINDS)])
+        return window, np.zeros(window.shape, np.float32)
+
+    return draw
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the settings of ``python -m mediseg.train sheet``."""
     parser.add_argument("--data", type=Path, required=True, help="folder that holds labelmaps/ (and cc_msp/)")
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
-    parser.add_argument("--kind", choices=("painted", "close", "real"), default="painted")
+    parser.add_argument("--kind", choices=("painted", "close", "real", "negative"), default="painted")
     parser.add_argument("--cache", type=Path, help="folder in which the slabs of the maps are kept (7 s a map)")
-    parser.add_argument("--held-out", action="store_true", help="paint the held-out maps")
+    parser.add_argument("--held-out", action="store_true", help="of held-out maps and scans")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -86,6 +100,8 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     cv2.setNumThreads(1)
     if options.kind == "real":
         draw = real(options.data / "cc_msp", options.seed)
+    elif options.kind == "negative":
+        draw = negative(options.data, options.seed, held_out=options.held_out)
     else:
         slabs = load_slabs(options.data, options.cache, held_out=options.held_out, say=say)
         draw = painted(slabs, options.seed, close=options.kind == "close")
