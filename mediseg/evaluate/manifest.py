@@ -121,7 +121,9 @@ def _table_rows(file: ManifestFile, folder: Path, name: str) -> tuple[list[Entry
         raise UsageError(f"{name}: {where.name} is no CSV table: {error}") from error
     texts = file.table.entry
     return [
-        checked({k: v for k, v in _filled(texts, row, name).items() if v}, f"{name}: row {n} of {where.name}", EntryFile)
+        checked(
+            {k: v for k, v in _filled(texts, row, name).items() if v}, f"{name}: row {n} of {where.name}", EntryFile
+        )
         for n, row in enumerate(rows, start=2)
     ], text
 

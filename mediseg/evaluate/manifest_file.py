@@ -37,27 +37,35 @@ class _Part(BaseModel):
 class Defaults(_Part):
     """What holds for every entry that does not say otherwise."""
 
-    structure: Structure | None = Field(None, description="what the label marks; callosum where nothing is said")
-    split: Split | None = None
-    licence: Line | None = Field(None, description="under which image and label may be used")
-    origin: Line | None = Field(None, description="where image and label come from: data set, address, commit")
-    group: Line | None = Field(None, description="site, scanner or study: results are given for each")
-    label_values: tuple[int, ...] | None = Field(None, description="which values of the label file count; null: all")
-    pixel_mm: PixelMm | None = Field(
-        None, description="pixel size of plain pictures, or [down, across]; other formats say it themselves"
+    structure: Structure | None = Field(
+        default=None, description="what the label marks; callosum where nothing is said"
     )
-    annotator: Role | None = Field(None, description="who made the label: a role, never a name")
-    model: Line | None = Field(None, description="name and version of the model that made the label or prediction")
-    time: Time | None = Field(None, description="when the label was made, ISO 8601")
+    split: Split | None = None
+    licence: Line | None = Field(default=None, description="under which image and label may be used")
+    origin: Line | None = Field(default=None, description="where image and label come from: data set, address, commit")
+    group: Line | None = Field(default=None, description="site, scanner or study: results are given for each")
+    label_values: tuple[int, ...] | None = Field(
+        default=None, description="which values of the label file count; null: all"
+    )
+    pixel_mm: PixelMm | None = Field(
+        default=None, description="pixel size of plain pictures, or [down, across]; other formats say it themselves"
+    )
+    annotator: Role | None = Field(default=None, description="who made the label: a role, never a name")
+    model: Line | None = Field(
+        default=None, description="name and version of the model that made the label or prediction"
+    )
+    time: Time | None = Field(default=None, description="when the label was made, ISO 8601")
 
 
 class EntryFile(Defaults):
     """One image with its reference."""
 
-    id: Line | None = Field(None, description="unique; the image's file name without its ending where nothing is said")
+    id: Line | None = Field(
+        default=None, description="unique; the image's file name without its ending where nothing is said"
+    )
     image: Line = Field(description="path, relative to the root")
     label: Line = Field(description='path of the reference, or "absent": the structure is not in the image')
-    prediction: Line | None = Field(None, description="path of a mask to be judged")
+    prediction: Line | None = Field(default=None, description="path of a mask to be judged")
 
 
 class TableFile(_Part):
@@ -72,7 +80,9 @@ class ManifestFile(_Part):
 
     schema_version: Literal["1.0"]
     name: Line | None = None
-    root: Line | None = Field(None, description="folder of all paths, relative to the manifest; --root goes before it")
+    root: Line | None = Field(
+        default=None, description="folder of all paths, relative to the manifest; --root goes before it"
+    )
     defaults: Defaults = Defaults()
     split: dict[Split, Literal["rest"] | Annotated[float, Field(gt=0, lt=1)] | tuple[str, ...]] = Field(
         default_factory=dict,

@@ -11,8 +11,8 @@ Definitions, for one slice (2-D; the axis of size 1 is dropped) and for volumes 
 - **ASSD**: the mean over all border voxels of both masks of the distance to the other's border.
 - **size error**: 100 (found - reference) / reference, of area or volume: positive = too large.
 
-Both masks empty: Dice 1, distances and size error 0. One empty: Dice 0, distances infinite, size error -100, or infinite
-where it is the reference that is empty.
+Both masks empty: Dice 1, distances and size error 0. One empty: Dice 0, distances infinite, size error -100, or
+infinite where it is the reference that is empty.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +30,23 @@ def read_pair(entry: Entry) -> tuple[Volume, Segmentation]:
     image = _image(entry)
     if entry.label is None:
         return image, _segmentation(np.zeros(image.geometry.shape, bool), image.geometry, entry.structure)
-    return image, read_mask(entry, entry.label, image.geometry)
+    return image, read_mask(entry, entry.label, image.geometry, entry.label_values)
 
 
-def read_mask(entry: Entry, path: Path, geometry: Geometry) -> Segmentation:
-    """Return a label file of an entry (values in ``label_values`` become 1) on a grid. Raises InputError."""
+def read_mask(entry: Entry, path: Path, geometry: Geometry, values: Sequence[int] = ()) -> Segmentation:
+    """Return a label file (``values``, or all but 0, become 1) on a grid. Raises InputError, Refusal."""
     if path.suffix.lower() in PICTURES:
         if path.suffix.lower() in _LOSSY:
             raise InputError(f"{entry.id}: {path.name} is a JPEG, which does not keep labels exactly; save it as PNG")
-        values = _picture(path, indexed=True).T[:, :, None]
-        if values.shape != geometry.shape:
-            raise InputError(f"{entry.id}: {path.name} is {_size(values.shape)} pixels, its image {_size(geometry.shape)}")
-        return _segmentation(_counting(values, entry), geometry, entry.structure)
+        labels = _picture(path, indexed=True).T[:, :, None]
+        if labels.shape != geometry.shape:
+            sizes = f"{_size(labels.shape)} pixels, its image {_size(geometry.shape)}"
+            raise InputError(f"{entry.id}: {path.name} is {sizes}")
+        return _segmentation(_counting(labels, values, entry), geometry, entry.structure)
     volume = _loaded(path, entry).reorient(geometry.codes)
     if not volume.geometry.same_grid(geometry, tolerance_mm=1e-2):
         raise InputError(f"{entry.id}: {path.name} lies on another grid than its image; resample it to the image's")
-    return _segmentation(_counting(volume.array, entry), geometry, entry.structure)
+    return _segmentation(_counting(volume.array, values, entry), geometry, entry.structure)
 
 
 def _image(entry: Entry) -> Volume:
@@ -65,10 +67,10 @@ def _loaded(path: Path, entry: Entry) -> Volume:
         raise type(error)(f"{entry.id}: {error}") from error
 
 
-def _counting(values: npt.NDArray[Any], entry: Entry) -> npt.NDArray[np.bool_]:
-    if not np.array_equal(values, np.rint(values)):
+def _counting(labels: npt.NDArray[Any], values: Sequence[int], entry: Entry) -> npt.NDArray[np.bool_]:
+    if not np.array_equal(labels, np.rint(labels)):
         raise InputError(f"{entry.id}: the label holds fractions; give a mask or whole label values")
-    return np.isin(values, entry.label_values) if entry.label_values else np.asarray(values > 0)
+    return np.isin(labels, values) if values else np.asarray(labels != 0)
 
 
 def _segmentation(mask: npt.NDArray[np.bool_], geometry: Geometry, structure: str) -> Segmentation:
