@@ -107,7 +107,10 @@ def checked(raw: object, where: str, model: type[_Part] = ManifestFile) -> Any:
 
 
 def _fault(error: ValidationError, model: type[_Part]) -> str:
-    fault: Any = error.errors(include_url=False)[0]
+    faults: list[Any] = [*error.errors(include_url=False)]
+    fault = min(
+        faults, key=lambda one: one["type"] != "extra_forbidden"
+    )  # a misspelt name, before what is then missing
     path = [str(part) for part in fault["loc"] if part != "[key]"]
     place, last = ".".join(path), path[-1] if path else ""
     if fault["type"] == "extra_forbidden":
