@@ -79,7 +79,8 @@ def _worth_showing(measure: str, overall: tables.Group) -> bool:
 def _tiles(overall: tables.Group) -> list[tuple[str, str, str, str]]:
     """Label, value, unit and note of what a reader wants first."""
     dice = overall.measures["dice"]
-    interval = f"95 % interval {number(dice.mean_low, 4)} to {number(dice.mean_high, 4)}"
+    known = not math.isnan(dice.mean_low)
+    interval = f"95 % interval {number(dice.mean_low, 4)} to {number(dice.mean_high, 4)}" if known else ""
     tiles = [
         ("Mean Dice", number(dice.mean, 4), "", interval),
         ("5th percentile", number(dice.tail, 4), "", f"median {number(dice.median, 4)}"),
@@ -109,8 +110,8 @@ def _row(name: str, one: tables.Statistic, measure: str, is_all: bool = False) -
     digits = _LABELS[measure][2]
 
     def with_interval(value: float, low: float, high: float) -> str:
-        if math.isnan(value):
-            return "–"
+        if math.isnan(low):
+            return number(value, digits)
         return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
 
     count = f"{one.n} + {one.infinite} infinite" if one.infinite else str(one.n)

@@ -1,8 +1,9 @@
 """Scores summed up: mean, median, tail and worst of every measure, overall and by group, with bootstrap intervals.
 
-Intervals are 95 % percentile intervals of 2000 resamples of the cases (seeded); cases of one site are taken as
-independent, so an interval says nothing of sites that are not in the set. The tail is the 5th percentile where more is
-better, else the 95th (of the absolute value for signed measures). A mean is never taken over refused cases in silence:
+Intervals are 95 % percentile intervals of 2000 resamples of the cases (seeded), from five cases on; cases of one site
+are taken as independent, so an interval says nothing of sites that are not in the set. The tail is the 5th percentile
+where more is better, else the 95th (of the absolute value for signed measures). Refused cases are never left out of a
+mean in silence:
 ``dice`` is of those segmented, ``dice_with_refused_as_0`` counts refused and failed cases as 0. Entries without the
 structure are counted apart (``absent``), and have no part in either.
 """
@@ -24,6 +25,7 @@ from mediseg.evaluate.scoring import SCORE_COLUMNS, Score
 
 ALL = "all"
 RESAMPLES = 2000
+FEWEST = 5  # cases, below which resampling says nothing
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 Better = Literal["high", "low", "zero"]
 Numbers = npt.NDArray[np.float64]
@@ -124,7 +126,7 @@ def statistic(pairs: Iterable[tuple[str, float]], better: Better, seed: int = 0)
     percent = 5 if better == "high" else 95
     drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     mean, median, tail = (
-        (float(how(of)), *_interval(how(of[drawn], axis=1)))
+        (float(how(of)), *_interval(how(of[drawn], axis=1), len(values)))
         for how, of in ((np.mean, values), (np.median, sizes), (_Percentile(percent), sizes))
     )
     return Statistic(len(values), *mean, *median, *tail, float(values[at]), finite[at][0], len(known) - len(finite))
@@ -138,7 +140,9 @@ class _Percentile:
         return np.percentile(values, self.percent, axis=axis)
 
 
-def _interval(values: Numbers) -> tuple[float, float]:
+def _interval(values: Numbers, cases: int) -> tuple[float, float]:
+    if cases < FEWEST:
+        return math.nan, math.nan
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 

@@ -32,6 +32,7 @@ def test_signed_measures_keep_the_sign_of_the_mean_and_of_the_worst():
 def test_what_is_infinite_is_counted_apart_and_nan_is_no_case():
     one = statistic(_pairs([1.0, math.inf, math.nan, 3.0]), "low")
     assert (one.n, one.infinite, one.mean, one.worst) == (2, 1, 2.0, 3.0)
+    assert math.isnan(one.mean_low)  # two cases have no interval
     none = statistic(_pairs([math.nan]), "low")
     assert (none.n, none.infinite) == (0, 0)
     assert math.isnan(none.mean)
