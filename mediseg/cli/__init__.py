@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "run a recipe on studies or files",
     "plan": "show what would run on an input, and why the rest is left out; writes nothing",
     "demo": "run the main job on the built-in phantom study, offline",
+    "evaluate": "predictions against references: table, CSV, page of the worst cases",
     "recipes": "list the recipes",
     "steps": "list the steps, or one step's parameters",
     "models": "list, verify or describe the model bundles",
