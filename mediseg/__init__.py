@@ -6,7 +6,10 @@ Every name is loaded when it is first used, so that ``import mediseg`` stays lig
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes a while to load, in which a Ctrl-C would find nobody to answer it
+    from typing import Any
 
 __version__ = "0.1.0"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediseg.casefile import RunOptions, check_models, version
-from mediseg.errors import Cancelled, Exit, MedisegError, OutputError, UsageError
+from mediseg.errors import Cancelled, Exit, MedisegError, OutputError, UsageError, exit_of
 from mediseg.recipe import Recipe
 from mediseg.runner import CancelCheck, Case, Progress, ProgressCallback, run_case
 
@@ -63,19 +63,7 @@ def run_batch(
     finally:
         _write_index(recipe, [cases[i] for i in sorted(cases)], out)
     ordered = tuple(cases[i] for i in range(len(items)))
-    return Batch(ordered, exit_status(ordered))
-
-
-def exit_status(cases: Sequence[Case]) -> int:
-    """Return the documented exit status: the only case's own; of several 0 when all are done, else 1."""
-    if len(cases) == 1:
-        return int(cases[0].exit_code)
-    codes = {int(case.exit_code) for case in cases}
-    if Exit.UNWRITABLE in codes:
-        return Exit.UNWRITABLE
-    if codes == {int(Exit.UNREADABLE)}:
-        return Exit.UNREADABLE
-    return Exit.DONE if codes <= {int(Exit.DONE)} else Exit.SOME_FAILED
+    return Batch(ordered, exit_of(case.exit_code for case in ordered))
 
 
 def _make_folder(out: Path) -> None:

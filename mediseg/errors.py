@@ -33,6 +33,21 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+def exit_of(codes: Iterable[int]) -> Exit:
+    """Return what a command over cases with these codes ends with: the only case's own, of several one for all.
+
+    Of several: done when all are, unwritable when the output was for any, unreadable when nothing was readable.
+    """
+    each = [Exit(code) for code in codes]
+    if len(each) == 1:
+        return each[0]
+    if Exit.UNWRITABLE in each:
+        return Exit.UNWRITABLE
+    if each and set(each) == {Exit.UNREADABLE}:
+        return Exit.UNREADABLE
+    return Exit.DONE if set(each) <= {Exit.DONE} else Exit.SOME_FAILED
+
+
 class MedisegError(Exception):
     """Base of every error that mediseg raises on purpose; ``str(error)`` is one line for the user."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mediseg.errors import Exit, MedisegError
+from mediseg.errors import Exit, MedisegError, exit_of
 from mediseg.volume import Volume
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class PlannedCase:
     error: str
     exit_code: int
     other_files: int = 0
+    damaged: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,8 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """What a run would end with, as far as headers tell: 0, 1 of several, or the only case's own."""
-        codes = {case.exit_code for case in self.cases}
-        if codes == {0}:
-            return int(Exit.DONE)
-        return self.cases[0].exit_code if len(self.cases) == 1 else int(Exit.SOME_FAILED)
+        """What a run would end with, as far as headers tell."""
+        return int(exit_of(case.exit_code for case in self.cases))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types."""
@@ -89,18 +87,19 @@ def _planned(case: CaseInput, wanted: str) -> PlannedCase:
 
 
 def _planned_study(case: CaseInput, wanted: str) -> PlannedCase:
-    from mediseg.io.select import choose, sorted_out
+    from mediseg.io.select import choose, damaged, sorted_out
 
     study = case.study
     assert study is not None
+    broken = damaged(study.broken) if study.broken else ""
     try:
         choice = choose(study, wanted)
     except MedisegError as error:
         rejected = sorted_out(study, wanted)[1]
         rows = _table(study, (), rejected)
-        return PlannedCase(case.name, case.kind, rows, "", str(error), int(error.exit_code), study.ignored)
+        return PlannedCase(case.name, case.kind, rows, "", str(error), int(error.exit_code), study.ignored, broken)
     rows = _table(study, choice.stacks, choice.rejected)
-    return PlannedCase(case.name, case.kind, rows, choice.reason, "", int(Exit.DONE), study.ignored)
+    return PlannedCase(case.name, case.kind, rows, choice.reason, "", int(Exit.DONE), study.ignored, broken)
 
 
 def _table(study: Study, used: Iterable[Stack], rejected: Iterable[Rejected]) -> tuple[Row, ...]:

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from mediseg.batch import exit_status, run_batch
+from mediseg.batch import run_batch
 from mediseg.casefile import RunOptions
 from mediseg.errors import Exit, OutputError
 from mediseg.io.cases import find_cases
@@ -73,19 +73,6 @@ def test_an_interrupt_keeps_the_finished_cases_and_their_index(folder, tmp_path)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["done"] == 2
     resumed = _run(folder, tmp_path / "out")
     assert [c.resumed for c in resumed.cases] == [True, True, False]
-
-
-class _Ended:
-    def __init__(self, code):
-        self.exit_code = code
-
-
-@pytest.mark.parametrize(
-    ("codes", "expected"),
-    [([0], 0), ([4], 4), ([70], 70), ([0, 0], 0), ([0, 4], 1), ([3, 3], 3), ([3, 0], 1), ([0, 5], 5)],
-)
-def test_exit_status(codes, expected):
-    assert exit_status([_Ended(code) for code in codes]) == expected
 
 
 def test_a_file_that_breaks_off_does_not_stop_the_others(folder, tmp_path):

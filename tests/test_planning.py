@@ -48,6 +48,8 @@ def test_the_exit_code_is_what_a_run_would_end_with(tmp_path):
     assert mediseg.plan("corpus-callosum", tmp_path / "ct").exit_code == 4
     assert mediseg.plan("corpus-callosum", tmp_path / "words.txt").exit_code == 3
     assert mediseg.plan("corpus-callosum", [tmp_path / "mr", tmp_path / "ct"]).exit_code == 1
+    assert mediseg.plan("corpus-callosum", [tmp_path / "words.txt"] * 2).exit_code == 3
+    assert mediseg.plan("corpus-callosum", [tmp_path / "words.txt", tmp_path / "mr"]).exit_code == 1
 
 
 def test_a_volume_file_is_planned_too(tmp_path):

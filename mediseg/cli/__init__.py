@@ -15,9 +15,10 @@ from importlib import import_module
 
 import click
 
-from mediseg.errors import Exit, MedisegError, did_you_mean
+from mediseg.errors import Cancelled, Exit, MedisegError, did_you_mean
 
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+_STOPPED = "interrupted; finished cases stay, the next run resumes"
 COMMANDS = {
     "run": "run a recipe on studies or files",
     "plan": "show what would run on an input, and why the rest is left out; writes nothing",
@@ -49,6 +50,12 @@ class _Commands(click.Group):
             raise click.UsageError(f'there is no command "{args[0]}"{did_you_mean(args[0], COMMANDS)}')
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # click would put an empty line before ours
+            raise Cancelled(_STOPPED) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -70,8 +77,9 @@ def group() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status. Every error is one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    stopped = threading.Event()
     try:
-        with _stopped_politely():
+        with _stopped_politely(stopped):
             result = group.main(arguments, prog_name="mediseg", standalone_mode=False)
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
@@ -82,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedisegError as error:
         return _fail(error, str(error), error.exit_code, arguments)
     except (KeyboardInterrupt, click.Abort) as error:
-        return _fail(error, "interrupted; finished cases stay, the next run resumes", Exit.INTERRUPTED, arguments)
+        return _fail(error, _STOPPED, Exit.INTERRUPTED, arguments)
     except (BrokenPipeError, SystemExit) as error:  # click turns the first into the second
         _drop_stdout()
         return _fail(error, "whoever read the output has stopped reading", Exit.UNWRITABLE, arguments)
@@ -92,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_stdout()
         return _fail(error, f"the output cannot be written: {error.strerror}", Exit.UNWRITABLE, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        if stopped.is_set():  # a compiled module that is stopped while it loads makes an ImportError of it
+            return _fail(error, _STOPPED, Exit.INTERRUPTED, arguments)
         return _bug(error, arguments)
     return int(result or 0)
 
@@ -102,20 +112,25 @@ def _bug(error: Exception, arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def _stopped_politely() -> Iterator[None]:
-    """Treat a request to end (SIGTERM) as Ctrl-C, so that finished cases and their index stay."""
+def _stopped_politely(stopped: threading.Event) -> Iterator[None]:
+    """Treat a request to end (SIGTERM) as Ctrl-C: finished cases and their index stay. ``stopped`` notes both."""
 
     def stop(*_: object) -> None:
+        stopped.set()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    signals = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it ignored, as nohup does
+        signals.append(signal.SIGINT)
+    before = {one: signal.signal(one, stop) for one in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _drop_stdout() -> None:

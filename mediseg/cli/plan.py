@@ -28,11 +28,19 @@ def command(recipe: str, inputs: tuple[str, ...], as_json: bool, debug: bool) ->
     from mediseg.planning import plan
 
     found = plan(recipe, [Path(one) for one in inputs])
-    click.echo(json.dumps(found.to_dict()) if as_json else _text(found))
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+    elif any(case.chosen or case.rows for case in found.cases):
+        click.echo(_text(found))
+    for case in found.cases:
+        if case.error:
+            whose = f"{case.name}: " if len(found.cases) > 1 else ""
+            click.echo(f"mediseg: {whose}{' '.join(case.error.split())}", err=True)
     return found.exit_code
 
 
 def _text(plan: Plan) -> str:
+    """Return the plan as a table; why a case would not run is a message, and messages go to stderr."""
     lines = [f"{plan.recipe}: {' > '.join(plan.steps)}"]
     for case in plan.cases:
         lines += ["", *_case_lines(case)]
@@ -44,7 +52,9 @@ def _case_lines(case: PlannedCase) -> list[str]:
     lines += [f"  {'>' if row.used else ' '} {_row(row)}" for row in case.rows]
     if case.other_files:
         lines.append(f"    {counted(case.other_files, 'other file')} ignored")
-    lines.append(f"  would run: {case.chosen}" if case.chosen else f"  would not run: {case.error}")
+    if case.damaged:
+        lines.append(f"    {case.damaged}")
+    lines.append(f"  would run: {case.chosen}" if case.chosen else "  would not run")
     return lines
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,7 @@ from mediseg.io.study import Study
 from mediseg.volume import Volume
 
 if TYPE_CHECKING:
+    from mediseg.io.dicom.find import Files
     from mediseg.io.dicom.header import Image
     from mediseg.io.dicom.scan import Found
 
@@ -102,18 +105,26 @@ def input_digest(case: CaseInput) -> str:
     with Files() as opened:
         parts = []
         for path in files:
-            part = hashlib.sha256()
             if path.is_dir() or (case.error is not None and not path.exists()):
                 continue
-            with opened.open(path) as stream:
-                while chunk := stream.read(_CHUNK):
-                    part.update(chunk)
-            parts.append(part.digest())
+            try:
+                parts.append(_digest(path, opened))
+            except (InputError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+                name = case.study.identity.safe_path(path) if case.study is not None else path.name
+                raise InputError(f"{name} in the zip is damaged; get the zip again") from error
     for uid in case.study.uids if case.study is not None else ():
         total.update(uid.encode())
     for digest in sorted(parts):
         total.update(digest)
     return total.hexdigest()
+
+
+def _digest(path: Path, opened: Files) -> bytes:
+    total = hashlib.sha256()
+    with opened.open(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            total.update(chunk)
+    return total.digest()
 
 
 def _with_partners(paths: Iterable[Path]) -> list[Path]:

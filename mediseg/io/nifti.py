@@ -57,6 +57,7 @@ def read(path: Path) -> Volume:
     broken = InputError(f"{path.name} is damaged, incomplete, or not what its name says; copy it again")
     try:
         with LoggingOutputSuppressor():
+            _check_scaling(path)
             image = _opened(path)
             if not _can_hold(path, image):
                 raise broken
@@ -85,6 +86,25 @@ def _unreadable() -> tuple[type[Exception], ...]:
     return (
         *own, OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, KeyError, struct.error, zlib.error,
     )  # fmt: skip
+
+
+def _check_scaling(path: Path) -> None:
+    """Refuse a scl_slope or scl_inter that leaves no image; nibabel takes an infinite slope for none.
+
+    NaN or 0 as the slope is how NIfTI says that there is no scaling.
+    """
+    head = _head(path)
+    kinds = {b"\x5c\1\0\0": ("<2f", 112), b"\0\0\1\x5c": (">2f", 112), b"\x1c\2\0\0": ("<2d", 176)}
+    layout, start = {**kinds, b"\0\0\2\x1c": (">2d", 176)}.get(head[:4], ("", 0))
+    if len(head) < 348 or not layout:
+        return
+    slope, intercept = struct.unpack_from(layout, head, start)
+    is_scaled = slope != 0 and not math.isnan(slope)
+    if math.isinf(slope) or math.isinf(intercept) or (is_scaled and math.isnan(intercept)):
+        raise Refusal(
+            f"{path.name}: its scaling (scl_slope {slope:g}, scl_inter {intercept:g}) leaves no image; "
+            "mend it with the tool that made it"
+        )
 
 
 def _can_hold(path: Path, image: Any) -> bool:

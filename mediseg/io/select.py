@@ -61,10 +61,15 @@ class Choice:
             for name, why in self.left_out
         ]
         if self.broken:
-            text = f"{len(self.broken)} files begin as DICOM but are damaged and were left out: {self.broken[0]}"
-            text += ", ..." if len(self.broken) > 1 else ""
-            found.append(Warn(Code.SERIES_SKIPPED, text, {"files": list(self.broken)}))
+            found.append(Warn(Code.SERIES_SKIPPED, damaged(self.broken), {"files": list(self.broken)}))
         return tuple(found)
+
+
+def damaged(files: Sequence[str]) -> str:
+    """Say which files could not be parsed or unpacked."""
+    if len(files) == 1:
+        return f"1 file is damaged and was left out: {files[0]}"
+    return f"{len(files)} files are damaged and were left out: {files[0]}, ..."
 
 
 def _joint_name(items: Sequence[Series | Stack]) -> str:
@@ -84,6 +89,7 @@ def choose(study: Study, wanted: str = "head") -> Choice:
     fit, rejected = sorted_out(study, wanted)
     if not fit:
         refusal = _nothing_fit(study, Choice((), "", tuple(rejected)).left_out, wanted)
+        refusal += f"; {damaged(study.broken)}; copy the study again" if study.broken else ""
         raise Refusal(refusal, tuple(w for stack in study.stacks for w in stack.warnings))
     _same_study(fit)
     return replace(_WANTED[wanted](fit, rejected), broken=study.broken)
@@ -96,7 +102,7 @@ def sorted_out(study: Study, wanted: str) -> tuple[list[Stack], list[Rejected]]:
     rejected: list[Rejected] = [(one, one.unfit) for one in study.series if one.unfit]
     fit: list[Stack] = []
     for stack in study.stacks:
-        why = _unfit(stack, wanted)
+        why = _other_modality(stack, study) or _unfit(stack, wanted)
         if why is None:
             fit.append(stack)
         else:
@@ -108,6 +114,8 @@ def _nothing_fit(study: Study, left_out: Sequence[tuple[str, str]], wanted: str)
     modalities = sorted({one.info.modality for one in study.series})
     shown = [f"{name}: {why}" for name, why in left_out[:3]]
     more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    if modalities == [""]:
+        return f"the study does not say what it is ({'; '.join(shown)}{more})"
     if modalities and "MR" not in modalities:
         return f"the study is {', '.join(modalities)}; this recipe needs MR ({'; '.join(shown)}{more})"
     need = {"head": "a head volume", "any": "an image", "slice": "a sagittal slice", "stations": "spine stations"}[
@@ -124,10 +132,16 @@ def _same_study(fit: Sequence[Stack]) -> None:
         )
 
 
+def _other_modality(stack: Stack, study: Study) -> str | None:
+    if stack.info.modality:
+        return None if stack.info.modality == "MR" else f"it is {stack.info.modality}; this recipe needs MR"
+    count, first = len(stack.files), study.identity.safe_path(stack.files[0])
+    which = f"{first} and the {count - 1} other files of it do" if count > 1 else f"{first} does"
+    return f"{which} not say that it is MR; if it is, write that into the header: dcmodify -i Modality=MR FILE..."
+
+
 def _unfit(stack: Stack, wanted: str) -> str | None:
     """Say why a stack cannot serve at all, or return None."""
-    if stack.info.modality != "MR":
-        return f"it is {stack.info.modality or 'of no stated modality'}; this recipe needs MR"
     if stack.unfit is not None:
         return stack.unfit
     if stack.component != "M":

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from mediseg.cli import COMMANDS, main
 from mediseg.errors import Exit
 from tests.heads import shaded_ball, write_nifti
+from tests.io.dicom_factory import CT, ramp, sagittal, write_series
 
 CHEAP = ["--set", "correct_bias.levels=1", "--set", "correct_bias.iterations=3"]
 
@@ -77,6 +79,28 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(arguments, message, capsys)
     assert err.count("\n") == 1
 
 
+def test_plan_and_run_tell_an_unreadable_input_alike(tmp_path, capsys):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("hello")
+    for inputs in (["a.txt"], ["a.txt", "b.txt"]):
+        paths = [str(tmp_path / name) for name in inputs]
+        assert main(["plan", "bias", *paths]) == Exit.UNREADABLE
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert [line.count("no image that mediseg reads") for line in err.splitlines()] == [1] * len(inputs)
+        assert main(["run", "bias", *paths, "--out", str(tmp_path / "out"), "--quiet"]) == Exit.UNREADABLE
+        capsys.readouterr()
+
+
+def test_plan_shows_what_it_found_on_stdout_and_what_fails_on_stderr(tmp_path, capsys):
+    write_series(tmp_path / "ct", ramp((8, 8, 4)), sagittal((8, 8, 4)), sop_class=CT, modality="CT")
+    assert main(["plan", "bias", str(tmp_path / "ct")]) == Exit.REFUSED
+    out, err = capsys.readouterr()
+    assert "would not run" in out
+    assert err.startswith("mediseg: the study is CT; this recipe needs MR")
+    assert err.count("\n") == 1
+
+
 def test_case_names_follow_the_template(head, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["run", "bias", head, "--out", str(out), "--case-name", "{index}-{hash}", "--quiet", *CHEAP]) == 0
@@ -140,6 +164,27 @@ def test_an_interrupt_is_exit_130(monkeypatch, capsys):
     monkeypatch.setattr("mediseg.recipe.recipes", interrupted)
     assert main(["recipes"]) == Exit.INTERRUPTED
     assert "the next run resumes" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_is_exit_130(tmp_path):
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = _mediseg("info", env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == Exit.INTERRUPTED
+    assert done.stderr == "mediseg: interrupted before anything was begun\n"
+
+
+def test_an_interrupt_that_a_library_turns_into_something_else_is_exit_130(monkeypatch, capsys):
+    def loading():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise ImportError("numpy could not be loaded") from None
+
+    monkeypatch.setattr("mediseg.recipe.recipes", loading)
+    assert main(["recipes"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "mediseg: interrupted; finished cases stay, the next run resumes\n"
 
 
 def test_recipes_steps_models_and_info_tell_what_there_is(capsys):

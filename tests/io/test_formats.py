@@ -146,6 +146,30 @@ def test_values_beyond_float32_are_refused(tmp_path):
         load(nifti(tmp_path / "a.nii", array))
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("scaling", "is_fit"),
+    [
+        ((np.nan, np.nan), True), ((0, 5), True), ((2, 0), True), ((np.inf, 0), False), ((1, -np.inf), False),
+        ((1, np.nan), False), ((np.nan, np.inf), False),
+    ],
+)  # fmt: skip
+def test_a_scaling_that_is_no_number_is_refused_unless_it_means_none(tmp_path, kind, order, scaling, is_fit):
+    header = kind.header_class(endianness=order)
+    nib.save(kind(np.full((2, 3, 4), 7, np.int16), np.eye(4), header), tmp_path / "a.nii.gz")
+    data = bytearray(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()))
+    raw = np.array(scaling, f"{order}f4" if kind is nib.Nifti1Image else f"{order}f8").tobytes()
+    start = 112 if kind is nib.Nifti1Image else 176
+    data[start : start + len(raw)] = raw
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(data)))
+    if is_fit:
+        assert load(tmp_path / "a.nii.gz").array.max() == (14 if scaling[0] == 2 else 7)
+    else:
+        with pytest.raises(Refusal, match=r"a.nii.gz: its scaling \(scl_slope .* leaves no image; mend it"):
+            load(tmp_path / "a.nii.gz")
+
+
 @pytest.mark.parametrize("name", NAMES[:6])
 def test_half_a_file_is_damaged(tmp_path, name):
     path = written(tmp_path / name, np.eye(4), RNG.integers(0, 999, (20, 20, 20)).astype(np.int16))

@@ -175,3 +175,13 @@ def test_of_a_localizers_three_planes_the_sagittal_one_serves_as_head(tmp_path):
             "series 1 (3-plane loc, sagittal) was preferred: a mid-sagittal image of it would be coarser",
         ),
     )
+
+
+def test_images_without_a_modality_are_named_and_what_to_do(tmp_path):
+    series(tmp_path, 1, Modality="")
+    with pytest.raises(Refusal, match=r"does not say what it is .*im0000 and the 7 other files of it do not say that"):
+        choose(open_study(tmp_path))
+    series(tmp_path, 2)
+    choice = choose(open_study(tmp_path))
+    assert choice.stack.info.number == 2
+    assert "dcmodify -i Modality=MR FILE" in choice.warnings[0].message

@@ -10,6 +10,7 @@ import io
 import os
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ MAX_RATIO = 1100  # deflate itself cannot do better than about 1032 : 1; only as
 LARGE_MEMBER_BYTES = 1 << 30
 HEADER_BYTES = 1 << 16
 IN_MEMORY_BYTES = 16 << 20
+CHECKED_BYTES = 256 << 20  # a zip up to this is checked against its checksums when headers are read: 1 to 3 seconds
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _RESULTS = {"report.json", "report.html"}
 _GROUPS = {b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"}  # 0002 and 0008, little and big endian
 
@@ -56,9 +59,18 @@ def archive_of(path: Path) -> Path | None:
     return next((parent for parent in path.parents if parent.is_file()), None)
 
 
-def _member_path(archive: Path, info: zipfile.ZipInfo) -> Path:
-    parts = [part for part in info.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return archive.joinpath(*parts)
+def _by_path(archive: Path, members: list[zipfile.ZipInfo]) -> dict[Path, zipfile.ZipInfo]:
+    """Give each member a path of its own: of several with one name none is lost, the later ones are numbered."""
+    found: dict[Path, zipfile.ZipInfo] = {}
+    seen: Counter[Path] = Counter()
+    for info in members:
+        parts = [part for part in info.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        path = archive.joinpath(*parts)
+        while path in found:
+            seen[path] += 1
+            path = path.with_name(f"{path.name}~{seen[path] + 1}")
+        found[path] = info
+    return found
 
 
 @dataclass
@@ -66,6 +78,7 @@ class Files:
     """Opens plain paths and paths through zips; holds an archive open while it is used. A context manager."""
 
     _archives: dict[Path, tuple[zipfile.ZipFile, dict[Path, zipfile.ZipInfo]]] = field(default_factory=dict)
+    _small: set[Path] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         return self
@@ -80,9 +93,11 @@ class Files:
         return self._opened(archive)[1]
 
     def open(self, path: Path, *, whole: bool = True) -> BinaryIO:
-        """Open a file for reading; ``whole=False`` unpacks no more of a zip's member than is read.
+        """Open a file for reading; ``whole=False`` unpacks no more of a large zip's member than is read.
 
-        Raises InputError when the archive is damaged, OSError as ``Path.open`` does.
+        Where a member is unpacked as a whole, its checksum is compared.
+
+        Raises InputError when the member is damaged (as far as it is unpacked here), OSError as ``Path.open`` does.
         """
         archive = archive_of(path)
         if archive is None:
@@ -93,14 +108,12 @@ class Files:
         info = members[path]
         try:
             stream = opened.open(info)
-            if not whole or info.file_size > IN_MEMORY_BYTES:
+            if not (whole or archive in self._small) or info.file_size > IN_MEMORY_BYTES:
                 return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), HEADER_BYTES))
             with stream:
                 return io.BytesIO(stream.read())
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise InputError(
-                f"{archive.name} is damaged: a file in it cannot be unpacked; get the zip again"
-            ) from error
+            raise InputError("a file in the zip is damaged and cannot be unpacked; get the zip again") from error
 
     def _opened(self, archive: Path) -> tuple[zipfile.ZipFile, dict[Path, zipfile.ZipInfo]]:
         if archive not in self._archives:
@@ -108,7 +121,9 @@ class Files:
                 opened = zipfile.ZipFile(archive)
             except (zipfile.BadZipFile, OSError, ValueError) as error:
                 raise InputError(f"{archive.name} is a broken zip; get it again") from error
-            self._archives[archive] = opened, {_member_path(archive, one): one for one in _checked(opened, archive)}
+            self._archives[archive] = opened, _by_path(archive, _checked(opened, archive))
+            if sum(info.file_size for info in self._archives[archive][1].values()) <= CHECKED_BYTES:
+                self._small.add(archive)
         return self._archives[archive]
 
 
@@ -116,6 +131,8 @@ def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
     members = [one for one in opened.infolist() if not one.is_dir()]
     if any(one.flag_bits & 1 for one in members):
         raise InputError(f"{archive.name} is locked with a password; unpack it first and give the folder")
+    if any(one.compress_type not in _METHODS for one in members):
+        raise InputError(f"{archive.name} is packed in a way that mediseg does not know; unpack it and give the folder")
     if (
         len(members) > MAX_MEMBERS
         or sum(one.file_size for one in members) > MAX_TOTAL_BYTES

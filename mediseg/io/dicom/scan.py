@@ -59,7 +59,8 @@ class Found:
         """Group the images (or some of them) into series and stacks."""
         mine = self.images if images is None else list(images)
         homes = {image.slice.file.parent for image in mine}
-        broken = tuple(self.identity.safe_path(one) for one in self.broken if one.parent in homes)
+        is_all = len(mine) == len(self.images)
+        broken = tuple(self.identity.safe_path(one) for one in self.broken if is_all or one.parent in homes)
         return Study(path, _series(mine), self.ignored, broken, self.identity)
 
 
@@ -104,7 +105,7 @@ def _look(path: Path, files: Files, found: Found) -> None:
                 identity = identity_of(dataset)
                 found.images += _images(dataset, path, stream, identity)
                 found.identity |= identity
-    except _UNPARSABLE:
+    except (*_UNPARSABLE, InputError):
         found.broken.append(path)
 
 
@@ -130,11 +131,13 @@ def nothing_in(path: Path, found: Found) -> str:
         return f"{path} holds the index of a disc (DICOMDIR) without the files that it names; give the whole disc"
     if found.broken:
         name = found.identity.safe_path(found.broken[0])
-        return f"{path} begins as DICOM but its header cannot be read ({name}); copy it again, or {what}"
+        return f"{path} begins as DICOM but is damaged or its header cannot be read ({name}); copy it again, or {what}"
     if path.is_dir():
         held = f"only {found.ignored} files that are not DICOM" if found.ignored else "no file at all"
         return f"{path} holds {held}; {what}"
-    if found.ignored > 1 or is_zip_safely(path):
+    if is_zip_safely(path):
+        return f"{path} holds no DICOM file, and a zip of anything else is not read; unpack it and give the image in it"
+    if found.ignored > 1:
         return f"{path} holds no DICOM file; {what}"
     return f"{path} is {'empty' if path.stat().st_size == 0 else 'no image that mediseg reads'}; {what}"
 

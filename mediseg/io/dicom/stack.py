@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ import numpy as np
 from mediseg.errors import Code, Warn
 from mediseg.geometry import Array, Geometry
 from mediseg.io.dicom.header import REPETITION_KEYS, Image
+from mediseg.io.dicom.thinned import thinned
 from mediseg.io.study import Slice, Stack
 
 SAME_DIRECTION = 2e-3  # largest difference of a direction cosine within a stack (0.1 degrees)
@@ -49,6 +50,7 @@ def stacks_of(images: Sequence[Image]) -> list[Stack]:
         ),
     )
     found: list[Stack] = []
+    numbers = {image.slice.instance for image in images}
     for group in _grouped(images, _contrast):
         reason = _no_geometry(group[0])
         if reason:
@@ -57,7 +59,7 @@ def stacks_of(images: Sequence[Image]) -> list[Stack]:
         for parallel in _by_orientation(group):
             unique, doubles = _without_copies(parallel)
             for line in _by_line(unique):
-                found += [_stack(one, doubles) for one in _repetitions(line)]
+                found += [_stack(one, doubles, numbers) for one in _repetitions(line)]
     return _labelled(sorted(found, key=_order))
 
 
@@ -270,7 +272,7 @@ def _fitted(positions: Array, normal: Array, thickness_mm: float | None) -> _Gri
     return _Grid(origin, step, tuple(int(n) for n in index), residual, jumps)
 
 
-def _stack(images: list[Image], doubles: list[Image]) -> Stack:
+def _stack(images: list[Image], doubles: list[Image], numbers: Set[int]) -> Stack:
     places = _by_position(images)
     firsts = [place[0] for place in places]
     row, column, normal = _axes(firsts)
@@ -283,6 +285,7 @@ def _stack(images: list[Image], doubles: list[Image]) -> Stack:
         slices[k] = image.slice
     copies = _copies(places, grid, doubles)
     unfit, problems = _regularity(grid)
+    problems += thinned(firsts, grid.spacing_mm, numbers)
     warnings = [*problems, *_tilt(grid, normal), *_repeated(copies), *_provenance(first)]
     return Stack(
         info=first.info,

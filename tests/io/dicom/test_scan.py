@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -157,8 +159,71 @@ def test_a_damaged_member_is_a_missing_slice_not_a_crash(tmp_path):
     archive.write_bytes(data)
     study = open_study(archive)
     assert study.broken == (paths[30].name,)
-    assert "begin as DICOM but are damaged" in load(archive).warnings[-1].message
+    assert load(archive).warnings[-1].message == f"1 file is damaged and was left out: {paths[30].name}"
     assert study.stacks[0].missing == (30,)
+
+
+def _with_a_wrong_byte(archive: Path, name: str, from_end: int = 400) -> Path:
+    """Spoil one byte of a member's pixels: only its checksum tells."""
+    with zipfile.ZipFile(archive) as opened:
+        info = opened.getinfo(name)
+    data = bytearray(archive.read_bytes())
+    data[info.header_offset + 30 + len(info.filename) + info.compress_size - from_end] ^= 0xFF
+    archive.write_bytes(data)
+    return archive
+
+
+@pytest.mark.parametrize("limit", [find.CHECKED_BYTES, 0], ids=["small zip", "large zip"])
+def test_a_wrong_checksum_is_told(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(find, "CHECKED_BYTES", limit)
+    monkeypatch.setattr(find, "HEADER_BYTES", 1024)
+    shape = (256, 256, 60)
+    paths = write_series(tmp_path / "a", np.zeros(shape, np.int16), sagittal(shape))
+    archive = _with_a_wrong_byte(zipped(tmp_path / "a", tmp_path / "z.zip", zipfile.ZIP_STORED), paths[30].name)
+    (case,) = find_cases([archive])
+    assert case.study is not None
+    if limit:
+        assert case.study.broken == (paths[30].name,)
+        assert case.study.stacks[0].missing == (30,)
+    else:
+        with pytest.raises(InputError, match=f"{paths[30].name} in the zip is damaged; get the zip again"):
+            _ = case.digest
+
+
+def test_a_refusal_names_damaged_files(tmp_path):
+    paths = write_series(tmp_path / "a", ramp((6, 5, 9)), sagittal((6, 5, 9)))
+    archive = _with_a_wrong_byte(zipped(tmp_path / "a", tmp_path / "z.zip", zipfile.ZIP_STORED), paths[4].name, 9)
+    with pytest.raises(Refusal, match=f"1 file is damaged and was left out: {paths[4].name}; copy the study again"):
+        load(archive)
+
+
+@pytest.mark.parametrize("name", ["a/{}", "IM", "./{0}", "b/../{0}"])
+def test_members_of_one_name_are_all_read(tmp_path, name):
+    paths = write_series(tmp_path / "a", ramp((6, 5, 8)), sagittal((6, 5, 8)))
+    archive = tmp_path / "z.zip"
+    with zipfile.ZipFile(archive, "w") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of what this test is about
+        for k, path in enumerate(paths):
+            opened.write(path, (name if k % 2 else "a/{}").format(k // 2))
+    assert (load(archive).array == ramp((6, 5, 8))).all()
+
+
+def test_a_zip_of_a_nifti_says_what_to_do(tmp_path):
+    archive = tmp_path / "z.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("x.nii.gz", b"\x1f\x8b" + b"\0" * 400)
+    with pytest.raises(InputError, match="and a zip of anything else is not read; unpack it"):
+        open_study(archive)
+
+
+def test_a_zip_of_an_unknown_method_says_what_to_do(tmp_path):
+    write_series(tmp_path / "a", ramp(SHAPE), sagittal(SHAPE))
+    archive = zipped(tmp_path / "a", tmp_path / "z.zip", zipfile.ZIP_STORED)
+    data = archive.read_bytes()
+    at = data.find(b"PK\x01\x02") + 10
+    archive.write_bytes(data[:at] + b"\x09" + data[at + 1 :])
+    with pytest.raises(InputError, match="packed in a way that mediseg does not know; unpack it and give the folder"):
+        open_study(archive)
 
 
 def test_members_cannot_lead_out_of_the_zip(tmp_path):

@@ -1,0 +1,14 @@
+import pytest
+
+from mediseg.errors import exit_of
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ([], 0), ([0], 0), ([4], 4), ([70], 70), ([0, 0], 0), ([0, 4], 1), ([4, 4], 1), ([3, 3], 3), ([3, 0], 1),
+        ([3, 4], 1), ([0, 5], 5),
+    ],
+)  # fmt: skip
+def test_several_cases_end_a_command_with_one_code(codes, expected):
+    assert exit_of(codes) == expected
