@@ -45,7 +45,7 @@ def export_bundle(
     path.parent.mkdir(parents=True, exist_ok=True)
     network = network.eval()
     partial = path.with_suffix(".partial.onnx")
-    _write_onnx(network, partial, tuple(example_shape), names)
+    write_onnx(network, partial, tuple(example_shape), names)
     _stamp(partial, {"version": metadata["version"], "licence": own["licence"], "name": own["name"]})
     check_parity(network, partial, probe_shapes(example_shape, own["input"].get("pad_multiple", 1)))
     os.replace(partial, path)  # noqa: PTH105 -- said as what it is: the atomic step
@@ -91,7 +91,7 @@ def _torch_output(network: nn.Module, array: npt.NDArray[np.float32]) -> npt.NDA
     return output
 
 
-def _write_onnx(network: nn.Module, path: Path, shape: tuple[int, ...], names: tuple[str, str]) -> None:
+def write_onnx(network: nn.Module, path: Path, shape: tuple[int, ...], names: tuple[str, str]) -> None:
     """Trace to ONNX with the weights inside the file; sizes other than the channels' are symbols."""
     axes = {0: "batch", **{2 + i: name for i, name in enumerate(("size_0", "size_1", "size_2")[: len(shape) - 2])}}
     with warnings.catch_warnings():
