@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from torch import nn
 
 from mediseg.errors import UsageError, did_you_mean
 from mediseg.train.config import Run, Stage
-from mediseg.train.loop import Batch, Loss, Pair
 from mediseg.train.look import Reading
+from mediseg.train.loop import Batch, Loss, Pair
 
 Say = Callable[[str], None]
 
@@ -59,8 +60,11 @@ class Model:
 class Task(Protocol):
     """A module in ``TASKS``."""
 
-    def prepare(self, run: Run, say: Say) -> Job: ...
-    def bundle(self, stage: Stage, checkpoint: Any) -> Model: ...
+    def prepare(self, run: Run, say: Say) -> Job:
+        """Read the data, build the network, choose the loss."""
+
+    def bundle(self, stage: Stage, checkpoint: Path) -> Model:
+        """Return the trained network as it is exported."""
 
 
 def task(name: str) -> Task:

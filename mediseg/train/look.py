@@ -97,7 +97,9 @@ def _drawn(panel: Panel) -> npt.NDArray[np.uint8]:
         mask = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) >= 0.5).astype(np.uint8)
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, contours, -1, colour, 1)
-    cv2.putText(canvas, f"{panel.dice:.3f}", (6, SIDE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 220, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        canvas, f"{panel.dice:.3f}", (6, SIDE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 220, 255), 1, cv2.LINE_AA
+    )
     return canvas
 
 

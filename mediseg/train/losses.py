@@ -26,13 +26,7 @@ def bce_dice(*, bce: float = 10.0, dice: float = 1.0, boosters: float = 0.25) ->
         overlap = (1.0 - (2.0 * common + 5.0) / (both + 5.0)).mean()
         return bce * nn.functional.binary_cross_entropy_with_logits(logits, targets) + dice * overlap
 
-    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        total = one(logits[:, :1], targets)
-        for extra in logits[:, 1:].split(1, dim=1):
-            total = total + boosters * one(extra, targets)
-        return total
-
-    return loss
+    return _with_boosters(one, boosters)
 
 
 def focal(*, gamma: float = 2.0, boosters: float = 0.25) -> Loss:
@@ -42,10 +36,16 @@ def focal(*, gamma: float = 2.0, boosters: float = 0.25) -> Loss:
         off = (torch.sigmoid(logits) - targets).abs()
         return (off**gamma * nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean()
 
+    return _with_boosters(one, boosters)
+
+
+def _with_boosters(one: Loss, weight: float) -> Loss:
+    """Return the loss of the first channel, and ``weight`` times that of every further one."""
+
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         total = one(logits[:, :1], targets)
-        for extra in logits[:, 1:].split(1, dim=1):
-            total = total + boosters * one(extra, targets)
+        for booster in range(1, logits.shape[1]):
+            total = total + weight * one(logits[:, booster : booster + 1], targets)
         return total
 
     return loss

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from monai.networks.nets import AttentionUnet, BasicUNet
 from torch import nn
 
 from mediseg.errors import UsageError, did_you_mean
@@ -52,12 +51,16 @@ def callosum_unet() -> nn.Module:
 
 
 def _unet(widths: Sequence[int] | None, classes: int) -> nn.Module:
+    from monai.networks.nets import BasicUNet  # here, as MONAI takes seconds to load
+
     network: nn.Module = BasicUNet(2, 1, classes, features=tuple(widths or CALLOSUM_FEATURES), norm="batch")
     return network
 
 
 def _attention_unet(widths: Sequence[int] | None, classes: int) -> nn.Module:
     """MONAI's, after Oktay et al. 2018: gates weigh each skip by what the coarser level has seen."""
+    from monai.networks.nets import AttentionUnet
+
     channels = tuple(widths or ATTENTION_WIDTHS)
     network: nn.Module = AttentionUnet(2, 1, classes, channels=channels, strides=(2,) * (len(channels) - 1))
     return network

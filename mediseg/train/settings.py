@@ -1,9 +1,9 @@
-"""A configuration's settings are a function's keyword-only arguments: nothing repeats their names or defaults."""
+"""A configuration's settings are a function's arguments with defaults: nothing repeats their names or values."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mediseg.errors import UsageError, did_you_mean
@@ -11,12 +11,17 @@ from mediseg.errors import UsageError, did_you_mean
 T = TypeVar("T")
 
 
-def take(function: Callable[..., T], given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return ``given`` if ``function`` takes it all by keyword only, each of its default's kind. Raises UsageError."""
+def take(
+    function: Callable[..., T], given: Mapping[str, Any], where: str, *, but: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return ``given`` if ``function`` has a default for each (``but`` for some), and each is of its default's kind.
+
+    Raises UsageError.
+    """
     known = {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if parameter.default is not inspect.Parameter.empty and name not in but
     }
     for name, value in given.items():
         if name not in known:
@@ -31,7 +36,7 @@ def _fits(value: object, default: object) -> bool:
         return isinstance(value, bool) == isinstance(default, bool)
     if isinstance(default, float):
         return isinstance(value, int | float)
-    return isinstance(value, type(default)) or default is inspect.Parameter.empty
+    return isinstance(value, type(default))
 
 
 def _words(default: object) -> str:

@@ -78,5 +78,4 @@ def precision_of(wanted: str, device: str) -> str:
         return wanted
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    has_it = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001
-    return "bfloat16" if has_it else "float32"
+    return "bfloat16" if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else "float32"

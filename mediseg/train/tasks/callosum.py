@@ -38,7 +38,7 @@ def prepare(run: Run, say: Say) -> Job:
     cv2.setNumThreads(1)
     slices, dev = _slices(stage, run.out / "slices.npy")
     say(f"{len(slices.ids)} slices of {len(set(slices.sites))} sites, {len(dev.ids)} to look at on the way")
-    settings = take(callosum.batches, stage.augmentation, "augmentation")
+    settings = take(callosum.batches, stage.augmentation, "augmentation", but=("seed",))
     batch = callosum.batches(slices, stage.seed, **settings)
     network = stage.network or NETWORK
     loss = stage.loss
