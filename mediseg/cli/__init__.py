@@ -27,6 +27,8 @@ COMMANDS = {
     "recipes": "list the recipes",
     "steps": "list the steps, or one step's parameters",
     "models": "list, verify or describe the model bundles",
+    "train": "train a network as a configuration says; goes on where it was stopped (extra: train)",
+    "export": "turn a trained run into a model bundle (extra: train)",
     "info": "versions, processor, providers and paths: what a bug report needs",
 }
 
