@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mediseg.cli._progress import Counter
-from mediseg.errors import Exit, OutputError, UsageError, did_you_mean
+from mediseg.errors import Cancelled, Exit, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from mediseg.evaluate.evaluation import Evaluation
@@ -93,7 +93,10 @@ def command(manifest: str, out: str | None, **options: Any) -> int:
 
         split = "" if options["split"] == "all" else options["split"]
         seed, model = options["seed"], options["model"]
-        result = evaluate(chosen, model=model, split=split, repeat=kinds, seed=seed, progress=finished)
+        try:
+            result = evaluate(chosen, model=model, split=split, repeat=kinds, seed=seed, progress=finished)
+        except KeyboardInterrupt as error:
+            raise Cancelled("interrupted; files are written at the end, so there are none") from error
     if not options["as_json"]:
         click.echo(_table(result))
     if out is not None:
@@ -149,12 +152,15 @@ class _Lines:
 
 
 def _table(result: Evaluation) -> str:
-    heads = ["group", "n", "refused", *(head for _, _, head, _ in _TABLE)]
+    some_absent = any(group.absent for group in result.groups)
+    absent_heads = ["absent", "refused"] if some_absent else []
+    heads = ["group", "n", "refused", *(head for _, _, head, _ in _TABLE), *absent_heads]
     rows = [heads]
     for group in result.groups:
         present = group.cases - group.absent
         cells = [_number(getattr(group.measures[m], part), digits) for m, part, _, digits in _TABLE]
-        rows.append([group.name or "(none)", str(present), str(group.refused + group.failed), *cells])
+        absent = [str(group.absent), str(group.absent_refused)] if some_absent else []
+        rows.append([group.name or "(none)", str(present), str(group.refused + group.failed), *cells, *absent])
     for one in result.repeat_groups:
         name = f"{one.kind} {one.variant}".strip() + (f" vs {one.base.split()[-1]}" if "matrix" in one.base else "")
         rows.append(_repeat_row(name, one))

@@ -98,6 +98,14 @@ def manifest_schema() -> str:
     return json.dumps({**head, **ManifestFile.model_json_schema()}, indent=2) + "\n"
 
 
+def as_yaml(file: ManifestFile) -> str:
+    """Return a manifest's text, such as a correction tool writes it; reading it gives an equal manifest."""
+    import yaml
+
+    plain = file.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return yaml.safe_dump({"schema_version": SCHEMA_VERSION, **plain}, sort_keys=False, allow_unicode=True, width=120)
+
+
 def checked(raw: object, where: str, model: type[_Part] = ManifestFile) -> Any:
     """Return ``raw`` as a model. Raises UsageError with the first fault in one line, and what was perhaps meant."""
     try:

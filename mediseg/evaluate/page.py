@@ -60,6 +60,7 @@ def render(evaluation: Evaluation) -> str:
         overall=overall,
         tiles=_tiles(overall),
         tables=[_by_measure(m, evaluation.groups) for m in tables.MEASURES if _worth_showing(m, overall)],
+        absent=_absent(evaluation.groups),
         repeats=[_by_variant(group) for group in evaluation.repeat_groups],
         worst=evaluation.figures,
         not_done=not_done,
@@ -94,6 +95,20 @@ def _tiles(overall: tables.Group) -> list[tuple[str, str, str, str]]:
     present = overall.cases - overall.absent
     tiles.append(("Refused or failed", str(overall.refused + overall.failed), "", f"of {present}"))
     return tiles
+
+
+def _absent(groups: Sequence[tables.Group]) -> Table:
+    """How many images without the structure were refused, as they should be; no rows where there are none."""
+    rows = tuple(
+        Row(
+            group.name or "(none)",
+            (str(group.absent), str(group.absent_refused), f"{100 * group.absent_refused / group.absent:.1f} %"),
+            group.name == tables.ALL,
+        )
+        for group in groups
+        if group.absent
+    )
+    return Table("Images without the structure", ("", "n", "Refused", "Share"), rows)
 
 
 def _by_measure(measure: str, groups: Sequence[tables.Group]) -> Table:

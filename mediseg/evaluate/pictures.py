@@ -23,7 +23,8 @@ def picture(judged: Judged) -> svg.Figure:
     image, reference, found = judged.image, judged.reference, judged.found
     if image is None or reference is None or found is None:
         raise ValueError(f"{judged.score.id} has no prediction to draw")
-    whole = fig.face_left(image) if 1 in image.geometry.shape else _most_different(image, reference, found)
+    is_sagittal_slice = image.geometry.reorient("PIR").shape[2] == 1
+    whole = fig.face_left(image) if is_sagittal_slice else _most_different(image, reference, found)
     corners = np.vstack([_corners(mask, whole) for mask in (reference, found)])
     low, high = corners.min(axis=0) - _MARGIN_MM, corners.max(axis=0) + _MARGIN_MM
     low, high = np.maximum(low, 0), np.minimum(high, whole.size_mm)

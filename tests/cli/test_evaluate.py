@@ -86,6 +86,26 @@ def test_a_folder_that_cannot_be_written_is_exit_5(manifest, tmp_path, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_interrupted_says_that_nothing_was_written(manifest, tmp_path, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mediseg.evaluate.evaluation.judge", stop)
+    assert main(["evaluate", str(manifest), "--out", str(tmp_path / "out")]) == Exit.INTERRUPTED
+    assert "interrupted; files are written at the end, so there are none" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_refused_slices_without_the_structure_are_right(tmp_path, capsys):
+    slices(tmp_path, 2)
+    lines = "".join(f"- {{image: images/a{n}.png, label: absent, group: lateral}}\n" for n in range(2))
+    manifest = write_manifest(tmp_path, HEAD + "entries:\n" + lines)
+    assert main(["evaluate", str(manifest), "--quiet", "--model", "callosum-unet"]) == Exit.DONE
+    heads, row = capsys.readouterr().out.splitlines()
+    assert heads.split()[-2:] == ["absent", "refused"]
+    assert row.split()[-2:] == ["2", "2"]
+
+
 @pytest.mark.shared
 def test_two_real_slices(shared_data, tmp_path, capsys):
     path = Path(__file__).parents[2] / "benchmarks" / "manifests" / "cc_msp.yaml"

@@ -7,7 +7,7 @@ import pytest
 
 from mediseg.errors import InputError, UsageError
 from mediseg.evaluate.manifest import load_manifest
-from mediseg.evaluate.manifest_file import SCHEMA_FILE, manifest_schema
+from mediseg.evaluate.manifest_file import SCHEMA_FILE, as_yaml, checked, manifest_schema
 from mediseg.evaluate.pairs import read_pair
 from mediseg.record import shipped_schema
 from tests.evaluate.factory import HEAD, slices, write_manifest, write_picture
@@ -43,6 +43,14 @@ def test_a_manifest_fits_the_schema(folder):
     text = (Path(__file__).parents[2] / "benchmarks" / "manifests" / "cc_msp.yaml").read_text()
     validator.validate(yaml.safe_load(text))
     assert not validator.is_valid({"schema_version": "1.0", "entries": [{"image": "a.png"}]})
+
+
+def test_what_a_tool_writes_is_read_back_equal(folder):
+    yaml = pytest.importorskip("yaml")
+    path = Path(__file__).parents[2] / "benchmarks" / "manifests" / "cc_msp.yaml"
+    for text in (path.read_text(), HEAD + TWO):
+        file = checked(yaml.safe_load(text), "m")
+        assert checked(yaml.safe_load(as_yaml(file)), "m") == file
 
 
 def test_entries_take_the_defaults_and_say_otherwise(folder):

@@ -75,6 +75,20 @@ def test_what_the_model_refuses_is_refused_and_what_is_broken_failed(tmp_path):
     page = write_evaluation(result, tmp_path / "out")[-1].read_text()
     assert "Refused or not readable" in page
     assert "1 image without the structure: 1 refused" in page
+    assert "<td>1</td><td>1</td><td>100.0 %</td>" in page
+
+
+@pytest.mark.parametrize("shape", [(40, 50, 1), (40, 1, 50), (1, 40, 50)])
+def test_a_slice_of_any_plane_is_judged_and_drawn(tmp_path, shape):
+    mask = np.zeros(shape, np.uint8)
+    mask[tuple(slice(10, 30) if n > 1 else slice(None) for n in shape)] = 1
+    for name, array in (("image", 50 * mask), ("label", mask), ("found", np.roll(mask, 2, axis=shape.index(40)))):
+        nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    entry = "- {image: image.nii.gz, label: label.nii.gz, prediction: found.nii.gz}"
+    result = evaluate(_manifest(tmp_path, entry))
+    assert result.scores[0].dice == pytest.approx(0.9)
+    assert result.scores[0].size_unit == "mm2"
+    assert len(result.figures) == 1
 
 
 def test_a_model_is_needed_and_must_be_of_the_structure(tmp_path):
