@@ -1,7 +1,8 @@
 """Measure the callosum bundle against masks, per site: python benchmarks/callosum_accuracy.py --data DIR --bundle DIR.
 
-Reads the bundle's ONNX file and metadata only (no torch) and does what they say: whole slice to 1 mm, percentiles,
-zero padding, network, probability back to the slice's own grid, 0.5, largest part. Two conditions:
+Does by OpenCV what the bundle's metadata say, beside the step that does it by mediseg's own resampling (`mediseg
+evaluate` judges that one): whole slice to 1 mm, percentiles, zero padding, network, probability back to the slice's own
+grid, 0.5, largest part. Two conditions:
 
 - ``whole``: the frames as they are (512 x 512, 0.5 mm).
 - ``turned``: each frame turned up to 25 degrees, shifted up to 25 mm, zoomed 0.85-1.18 and sampled on a random matrix
@@ -12,23 +13,23 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
-from mediseg.numerics.intensity import normalize_percentiles
+from mediseg.evaluate.manifest import Entry, load_manifest
+from mediseg.evaluate.metrics import dice
+from mediseg.evaluate.pairs import read_pair
+from mediseg.inference import load_bundle, predict
 
-HELD_OUT_SITES = ("Pitt", "Olin", "CMU_b", "MaxMun_d")
+MANIFEST = Path(__file__).parent / "manifests" / "cc_msp.yaml"
 SOURCE_MM = 0.5
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -45,20 +46,12 @@ class Score:
     angle_deg: float
 
 
-class Bundle:
-    """The network with the preprocessing its metadata asks for."""
+class Network:
+    """The bundle's network, on slices resampled by OpenCV as its metadata asks for."""
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
-        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        self.own: dict[str, Any] = metadata["mediseg"]
-        model = (folder / "models" / "model.onnx").read_bytes()
-        self.sha256 = hashlib.sha256(model).hexdigest()
-        if self.sha256 != self.own["sha256"]:
-            msg = f"{folder}: model.onnx is not the file its metadata names (sha256 differs); export again"
-            raise ValueError(msg)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    def __init__(self, folder: Path) -> None:
+        self.bundle = load_bundle(str(folder), "callosum")
+        self.own = self.bundle.settings
 
     def probability(self, image: Floats, pixel_mm: tuple[float, float]) -> Floats:
         """Return the probability on the grid of ``image`` (rows, columns) whose pixels measure ``pixel_mm``."""
@@ -74,19 +67,13 @@ class Bundle:
         return cv2.warpAffine(self._once(cv2.warpAffine(image, there, size), pixel_mm), back, size).astype(np.float32)
 
     def _once(self, image: Floats, pixel_mm: tuple[float, float]) -> Floats:
-        wanted = self.own["input"]
-        shape = [max(1, round(n * mm / wanted["spacing_mm"])) for n, mm in zip(image.shape, pixel_mm, strict=True)]
-        finer = pixel_mm[0] <= wanted["spacing_mm"]
+        spacing = self.bundle.spacing_mm
+        shape = [max(1, round(n * mm / spacing)) for n, mm in zip(image.shape, pixel_mm, strict=True)]
+        finer = pixel_mm[0] <= spacing
         kind = cv2.INTER_AREA if finer else cv2.INTER_LINEAR
         seen = cv2.resize(image, (shape[1], shape[0]), interpolation=kind)
-        multiple = wanted["pad_multiple"]
-        rule = wanted["normalize"]
-        seen = normalize_percentiles(seen, rule["low"], rule["high"], tuple(rule["clip"]))
-        seen = np.pad(seen, [(0, -n % multiple) for n in seen.shape])
-        (found,) = self.session.run(None, {wanted["name"]: seen[None, None]})
-        back: Floats = cv2.resize(
-            found[0, 0, : shape[0], : shape[1]], image.shape[::-1], interpolation=cv2.INTER_LINEAR
-        )
+        found = predict(self.bundle, seen)
+        back: Floats = cv2.resize(found, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return back
 
     def segment(self, image: Floats, pixel_mm: tuple[float, float]) -> Mask:
@@ -104,11 +91,6 @@ def main_part(probability: Floats, threshold: float, join: float) -> Mask:
     sizes = np.bincount(labels[mask], minlength=count)
     kept: Mask = mask & (labels == int(sizes.argmax()))
     return kept
-
-
-def dice(found: Mask, truth: Mask) -> float:
-    total = int(found.sum()) + int(truth.sum())
-    return 2.0 * int((found & truth).sum()) / total if total else 1.0
 
 
 def axis_deg(mask: Mask) -> float:
@@ -136,26 +118,18 @@ def turned(image: Floats, mask: Floats, name: str) -> tuple[Floats, Mask, float]
     return image, fraction >= 0.5, SOURCE_MM * side[0] / matrix
 
 
-def frames(data: Path, sites: Sequence[str]) -> Iterator[tuple[str, str, Floats, Floats]]:
-    """Yield id, site, image and mask (0 or 1) of every slice of ``sites``."""
-    with (data / "index.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["site"] in sites]
-    for row in rows:
-        image = cv2.imread(str(data / "images" / f"{row['id']}.jpg"), cv2.IMREAD_GRAYSCALE)
-        mask = cv2.imread(str(data / "masks" / f"{row['id']}.png"), cv2.IMREAD_GRAYSCALE)
-        yield row["id"], row["site"], image.astype(np.float32), (mask > 127).astype(np.float32)
-
-
-def measure(bundle: Bundle, data: Path, sites: Sequence[str], condition: str) -> list[Score]:
+def measure(network: Network, entries: Sequence[Entry], condition: str) -> list[Score]:
     scores = []
-    for name, site, image, mask in frames(data, sites):
-        truth, pixel = mask > 0.5, SOURCE_MM
+    for entry in entries:
+        volume, label = read_pair(entry)
+        image = np.ascontiguousarray(volume.array[:, :, 0].T, np.float32)
+        truth, pixel = np.ascontiguousarray(label.mask()[:, :, 0].T), SOURCE_MM
         if condition == "turned":
-            image, truth, pixel = turned(image, mask, name)  # noqa: PLW2901 -- the frame, moved
-        found = bundle.segment(image, (pixel, pixel))
+            image, truth, pixel = turned(image, truth.astype(np.float32), entry.id)
+        found = network.segment(image, (pixel, pixel))
         turn = abs(axis_deg(found) - axis_deg(truth))
         ratio = float(found.sum() / truth.sum())
-        scores.append(Score(name, site, dice(found, truth), ratio, min(turn, 180.0 - turn)))
+        scores.append(Score(entry.id, entry.group, dice(found, truth), ratio, min(turn, 180.0 - turn)))
     return scores
 
 
@@ -195,12 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with index.csv, images/ and masks/")
     parser.add_argument("--bundle", type=Path, default=Path("models/callosum-unet"))
-    parser.add_argument("--sites", nargs="+", default=list(HELD_OUT_SITES), help="default: the held-out ones")
+    parser.add_argument("--sites", nargs="+", help="default: the held-out ones")
     parser.add_argument("--csv", type=Path, help="write one line per slice and condition here")
     parser.add_argument("--json", type=Path, help="write the tables here, with the model's sha256")
     options = parser.parse_args(arguments)
-    bundle = Bundle(options.bundle)
-    results = {c: measure(bundle, options.data, options.sites, c) for c in ("whole", "turned")}
+    network = Network(options.bundle)
+    manifest = load_manifest(MANIFEST, options.data)
+    chosen = manifest.only(groups=options.sites) if options.sites else manifest.only("test")
+    results = {c: measure(network, chosen.entries, c) for c in ("whole", "turned")}
     for condition, scores in results.items():
         show(condition, table(scores))
     if options.csv:
@@ -211,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 writer.writerows({"condition": condition, **asdict(score)} for score in scores)
     if options.json:
         tables = {condition: table(scores) for condition, scores in results.items()}
-        options.json.write_text(json.dumps({"sha256": bundle.sha256, **tables}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"sha256": network.bundle.sha256, **tables}, indent=2) + "\n")
     return 0
 
 

@@ -117,6 +117,19 @@ def _session(onnx: Path, sha256: str, threads: int, device: str) -> Any:
     return onnxruntime.InferenceSession(str(onnx), options, providers=_providers(device))
 
 
+def model_session(onnx: Path) -> Any:
+    """Load any ONNX file on the processor with one thread, to look at it. Raises UsageError where it does not load."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise UsageError(f"ONNX Runtime cannot load {onnx.name}: {str(error).splitlines()[0]}") from error
+
+
 def open_session(bundle: Bundle) -> Any:
     """Return the ONNX Runtime session of a bundle on this case's threads and device."""
     compute = COMPUTE.get()

@@ -14,20 +14,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from mediseg._resources import shipped
 from mediseg.errors import UsageError, did_you_mean
+from mediseg.io import yamltext
 from mediseg.steps import StepInfo, describe
 from mediseg.steps.setting import Setting
 from mediseg.volume import RotatedROI, Volume
-
-if TYPE_CHECKING:
-    import yaml
 
 #: kind of input -> name of the value it becomes
 INPUTS = {"head": "head", "slice": "image", "stations": "stations"}
@@ -121,15 +119,7 @@ def _recipe_path(recipe: str) -> Path:
 
 
 def _parsed(text: bytes, name: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        raw = yaml.load(text, Loader=_unique_keys())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" (line {place.line + 1})" if place else ""
-        why = f": {error.problem}" if isinstance(error, yaml.constructor.ConstructorError) else ""
-        raise UsageError(f"{name} is no valid YAML{where}{why}") from error
+    raw = yamltext.parsed(text, name)
     if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list) or not raw["steps"]:
         raise UsageError(f'{name}: a recipe needs a list "steps" with at least one step')
     for key in raw:
@@ -139,21 +129,6 @@ def _parsed(text: bytes, name: str) -> dict[str, Any]:
     if raw.get("outputs") is not None:
         _check_outputs(raw["outputs"], name)
     return raw
-
-
-def _unique_keys() -> type[yaml.SafeLoader]:
-    """Return a loader that refuses a key given twice, where YAML's own would silently take the last."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for key in keys:
-                if keys.count(key) > 1:
-                    raise yaml.constructor.ConstructorError(None, None, f'"{key}" stands twice', node.start_mark)
-            return super().construct_mapping(node, deep)
-
-    return Loader
 
 
 def _check_outputs(outputs: object, name: str) -> None:

@@ -23,9 +23,12 @@ COMMANDS = {
     "run": "run a recipe on studies or files",
     "plan": "show what would run on an input, and why the rest is left out; writes nothing",
     "demo": "run the main job on the built-in phantom study, offline",
+    "evaluate": "predictions against references: table, CSV, page of the worst cases",
     "recipes": "list the recipes",
     "steps": "list the steps, or one step's parameters",
     "models": "list, verify or describe the model bundles",
+    "train": "train a network as a configuration says; goes on where it was stopped (extra: train)",
+    "export": "turn a trained run into a model bundle (extra: train)",
     "info": "versions, processor, providers and paths: what a bug report needs",
 }
 

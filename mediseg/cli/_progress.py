@@ -30,6 +30,48 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    return bar
+
+
+class Counter:
+    """Shows how many of many like things are done: a bar on a terminal, a line a tenth elsewhere."""
+
+    def __init__(self, total: int, noun: str, *, quiet: bool) -> None:
+        self._total, self._noun, self._quiet = total, noun, quiet
+        self._done = 0
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Counter:
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = _bar()
+            self._task = self._bar.add_task(f"{self._noun}s", total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def one(self, problem: str = "") -> None:
+        """One more is done; a problem with it is said in a line of its own, also where quiet."""
+        before, self._done = self._done, self._done + 1
+        if problem:
+            click.echo(f"mediseg: {problem}", err=True)
+        if self._bar is not None:
+            self._bar.advance(self._task)
+        elif not self._quiet and self._done * 10 // self._total > before * 10 // self._total:
+            click.echo(f"{self._done} of {counted(self._total, self._noun)}", err=True)
+
+
 class Display:
     """Shows which case is at which stage and how much remains."""
 
@@ -41,12 +83,7 @@ class Display:
 
     def __enter__(self) -> Display:
         if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
+            self._bar = _bar()
             if self._cases > 1:
                 self._tasks[""] = self._bar.add_task("cases", total=self._cases)
         return self

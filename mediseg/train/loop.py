@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-Batch = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from mediseg.train.journal import Journal
+from mediseg.train.prefetch import ahead
 
-LOG_HEADER = ("step", "loss", "lr", "seconds")
+Pair = tuple[torch.Tensor, torch.Tensor]
+Batch = Callable[[int], Pair]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+#: (averaged network, step) to scores; "score" is the one that counts, the higher the better.
+Validate = Callable[[nn.Module, int], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Schedule:
 
     ``steps`` is the length of the cosine. ``minutes`` (working time over all resumed parts) may end it sooner: the
     learning rate then follows whichever is further on, steps or time, so it has always come down when training stops.
-    ``bf16`` runs the network under bfloat16 autocast; weights and optimizer stay float32.
+    ``bf16`` runs the network under bfloat16 autocast, ``fp16`` under float16 with scaled losses; weights and optimizer
+    stay float32. ``prefetch`` batches are made ahead in the background.
     """
 
     steps: int
@@ -42,9 +46,33 @@ class Schedule:
     minutes: float | None = None
     bf16: bool = False
     clip_norm: float = 5.0
+    fp16: bool = False
+    device: str = "cpu"
+    prefetch: int = 0
 
 
-def fit(network: nn.Module, batch: Batch, loss: Loss, schedule: Schedule, out: Path) -> nn.Module:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training stands: steps done, the share of the schedule, the loss since the last row, working seconds."""
+
+    step: int
+    share: float
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Looks on: ``progress`` after every step, ``validate`` every ``every`` steps and at the end."""
+
+    progress: Callable[[Progress], None] | None = None
+    validate: Validate | None = None
+    every: int = 500
+
+
+def fit(
+    network: nn.Module, batch: Batch, loss: Loss, schedule: Schedule, out: Path, watch: Watch | None = None
+) -> nn.Module:
     """Train ``network`` and return the averaged (EMA) copy of it, in eval mode.
 
     ``batch(step)`` must depend on nothing but its seed and ``step``: then a run that was killed goes on from the last
@@ -53,25 +81,74 @@ def fit(network: nn.Module, batch: Batch, loss: Loss, schedule: Schedule, out: P
     """
     torch.set_num_threads(schedule.threads)
     out.mkdir(parents=True, exist_ok=True)
+    state = _start(network.to(schedule.device), schedule, out)
+    network.train()
+    watch = watch or Watch()
+    with (
+        Journal(out, state.step) as journal,
+        ahead(batch, range(state.step, schedule.steps), schedule.prefetch) as made,
+    ):
+        _go_on(state, made, loss, schedule, _Place(out, journal, watch))
+    _save(out / "checkpoint.pt", state)
+    return state.average
+
+
+@dataclass(slots=True)
+class _State:
+    """What a checkpoint holds, and when the clock began."""
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int
+    started: float
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    out: Path
+    journal: Journal
+    watch: Watch
+
+
+def _start(network: nn.Module, schedule: Schedule, out: Path) -> _State:
     average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
     optimizer = torch.optim.AdamW(_groups(network, schedule.weight_decay), lr=schedule.learning_rate)
-    step, before = _restore(out / "checkpoint.pt", network, average, optimizer)
-    _trim_log(out / "log.csv", step)
-    network.train()
-    started, total, count = time.monotonic() - before, 0.0, 0
-    while (share := progress(step, time.monotonic() - started, schedule)) < 1.0:
-        rate = schedule.learning_rate * _shape(step, share, schedule.warmup)
-        total += _step(network, optimizer, batch(step), loss, (rate, schedule, step))
-        _follow(average, network, min(schedule.ema, (1 + step) / (10 + step)))
-        step, count = step + 1, count + 1
-        seconds = time.monotonic() - started
-        if step % schedule.log_every == 0 or step == schedule.steps:
-            _log(out / "log.csv", (step, f"{total / count:.6f}", f"{rate:.3e}", f"{seconds:.1f}"))
+    scaler = torch.amp.GradScaler(schedule.device, enabled=schedule.fp16)
+    state = _State(network, average, optimizer, scaler, 0, time.monotonic())
+    _restore(out / "checkpoint.pt", state)
+    return state
+
+
+def _go_on(state: _State, made: Iterator[Pair], loss: Loss, schedule: Schedule, place: _Place) -> None:
+    total, count, share = 0.0, 0, progress(state.step, state.seconds(), schedule)
+    while share < 1.0:
+        rate = schedule.learning_rate * _shape(state.step, share, schedule.warmup)
+        total += _step(state, next(made), loss, (rate, schedule))
+        _follow(state.average, state.network, min(schedule.ema, (1 + state.step) / (10 + state.step)))
+        state.step, count = state.step + 1, count + 1
+        share = progress(state.step, state.seconds(), schedule)
+        if place.watch.progress is not None:
+            place.watch.progress(Progress(state.step, share, total / count, state.seconds()))
+        judged = share >= 1.0 or state.step % place.watch.every == 0
+        if judged or state.step % schedule.log_every == 0:
+            scores = _scores(state, place.watch) if judged else {}
+            place.journal.row(state.step, total / count, rate, state.seconds(), scores)
             total, count = 0.0, 0
-        if step % schedule.checkpoint_every == 0:
-            _save(out / "checkpoint.pt", network, average, optimizer, (step, seconds))
-    _save(out / "checkpoint.pt", network, average, optimizer, (step, time.monotonic() - started))
-    return average
+        if state.step % schedule.checkpoint_every == 0:
+            _save(place.out / "checkpoint.pt", state)
+
+
+def _scores(state: _State, watch: Watch) -> Mapping[str, float]:
+    """Judge the averaged weights."""
+    if watch.validate is None:
+        return {}
+    with torch.no_grad():
+        return watch.validate(state.average, state.step)
 
 
 def progress(step: int, seconds: float, schedule: Schedule) -> float:
@@ -83,7 +160,7 @@ def progress(step: int, seconds: float, schedule: Schedule) -> float:
 def load_average(network: nn.Module, checkpoint: Path) -> nn.Module:
     """Put the averaged weights of a checkpoint into ``network`` and return it, in eval mode."""
     if not checkpoint.is_file():
-        msg = f"no checkpoint at {checkpoint}: train first, with python -m mediseg.train"
+        msg = f"no checkpoint at {checkpoint}: train first, with mediseg train"
         raise FileNotFoundError(msg)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network.load_state_dict(state["ema"])
@@ -105,29 +182,26 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def _step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    pair: tuple[torch.Tensor, torch.Tensor],
-    loss: Loss,
-    at: tuple[float, Schedule, int],
-) -> float:
+def _step(state: _State, pair: Pair, loss: Loss, at: tuple[float, Schedule]) -> float:
     """Do one update and return the loss; a batch whose loss is not finite stops the run."""
-    rate, schedule, step = at
-    inputs, targets = pair
-    torch.manual_seed(schedule.seed * 1_000_003 + step)
-    for group in optimizer.param_groups:
+    rate, schedule = at
+    inputs, targets = (part.to(schedule.device, non_blocking=True) for part in pair)
+    torch.manual_seed(schedule.seed * 1_000_003 + state.step)
+    for group in state.optimizer.param_groups:
         group["lr"] = rate
-    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=schedule.bf16):
-        outputs = network(inputs)
+    kind = torch.float16 if schedule.fp16 else torch.bfloat16
+    with torch.autocast(schedule.device, dtype=kind, enabled=schedule.bf16 or schedule.fp16):
+        outputs = state.network(inputs)
     value = loss(outputs.float(), targets)
     if not torch.isfinite(value):
-        msg = f"the loss is {value.item()} at step {step}: lower the learning rate or look at this batch"
+        msg = f"the loss is {value.item()} at step {state.step}: lower the learning rate or look at this batch"
         raise FloatingPointError(msg)
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), schedule.clip_norm)
-    optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(value).backward()
+    state.scaler.unscale_(state.optimizer)
+    nn.utils.clip_grad_norm_(state.network.parameters(), schedule.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
     return float(value.detach())
 
 
@@ -143,46 +217,29 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
             own.copy_(target)
 
 
-def _save(
-    path: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, at: tuple[int, float]
-) -> None:
-    state = {
-        "model": network.state_dict(),
-        "ema": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": at[0],
-        "seconds": at[1],
+def _save(path: Path, state: _State) -> None:
+    content = {
+        "model": state.network.state_dict(),
+        "ema": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds(),
     }
     partial = path.with_suffix(".tmp")
-    torch.save(state, partial)
+    torch.save(content, partial)
     os.replace(partial, path)  # noqa: PTH105 -- said as what it is: the atomic step
 
 
-def _restore(path: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-    """Load a checkpoint if there is one; return the steps done and the seconds they took."""
-    if not path.is_file():
-        return 0, 0.0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["model"])
-    average.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"]), float(state["seconds"])
-
-
-def _log(path: Path, row: tuple[object, ...]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="") as stream:
-        writer = csv.writer(stream)
-        if new:
-            writer.writerow(LOG_HEADER)
-        writer.writerow(row)
-
-
-def _trim_log(path: Path, step: int) -> None:
-    """Drop the rows of steps that will be done again after a kill."""
+def _restore(path: Path, state: _State) -> None:
+    """Load a checkpoint into the state if there is one: weights, steps done and the seconds they took."""
     if not path.is_file():
         return
-    with path.open(newline="") as stream:
-        rows = [row for row in csv.reader(stream) if row[0].isdigit() and int(row[0]) <= step]
-    with path.open("w", newline="") as stream:
-        csv.writer(stream).writerows([LOG_HEADER, *rows])
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state.network.load_state_dict(content["model"])
+    state.average.load_state_dict(content["ema"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    if content.get("scaler"):
+        state.scaler.load_state_dict(content["scaler"])
+    state.step = int(content["step"])
+    state.started = time.monotonic() - float(content["seconds"])

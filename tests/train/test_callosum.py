@@ -77,7 +77,7 @@ def test_fractions_keep_the_area_under_turn_and_zoom(slices):
     whole = 0
     for _ in range(8):
         matrix = callosum.window_affine(rng, 512, 256)
-        target = callosum._sample(slices.masks[0], callosum.bend(rng, slices.masks[0], matrix, 256, share=0.0))
+        target = callosum.sampled(slices.masks[0], callosum.bend(rng, slices.masks[0], matrix, (256, 256), share=0.0))
         area = cv2.resize(target, (256, 256), interpolation=cv2.INTER_AREA).sum()
         inside = np.linalg.det(matrix[:, :2]) * area
         if max(target[:, [0, -1]].max(), target[[0, -1]].max()) > 0:

@@ -1,0 +1,1 @@
+"""The tasks that can be trained, one a file; ``mediseg.train.job`` says what a task is."""
