@@ -13,6 +13,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as field_
 from pathlib import Path
 
 import cv2
@@ -21,10 +22,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from mediseg.errors import UsageError
 from mediseg.numerics.intensity import normalize_percentiles
+from mediseg.train.callosum_maps import Slab, load_slabs
 from mediseg.train.export import export_bundle
 from mediseg.train.loop import Batch, Schedule, fit, load_average
+from mediseg.train.negatives import Sources, draw_negative, load_sources
 from mediseg.train.networks import callosum_unet
+from mediseg.train.painted_slices import draw_painted, whole_slice_affine
 
 HELD_OUT_SITES = ("Pitt", "Olin", "CMU_b", "MaxMun_d")
 DEV_SHARE = 0.03
@@ -152,21 +157,69 @@ def training_part(slices: Slices, seed: int = 0) -> Slices:
     return slices.only([s not in HELD_OUT_SITES and not d for s, d in zip(slices.sites, dev, strict=True)])
 
 
-def batches(slices: Slices, seed: int = 0, pixels: int = 8 * 192 * 192, gentle: float = GENTLE_SHARE) -> Batch:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is drawn beside real slices: ``slabs`` to paint callosa from, ``plain`` sources of slices without one."""
+
+    slabs: tuple[Slab, ...] = ()
+    plain: Sources = field_(default_factory=dict)
+
+
+NOTHING_MADE = Made()
+
+
+def load_made(
+    data: Path | None, cache: Path, say: Callable[[str], None] | None = None, *, painted: bool, plain: bool
+) -> Made:
+    """Read what is asked for under ``data`` (labelmaps/, heads_nichart/, spine/). Raises UsageError without a folder.
+
+    ``painted``: label maps to paint from; ``plain``: slices without a callosum.
+    """
+    if data is None:
+        if painted or plain:
+            raise UsageError("augmentation.painted and .plain need data.maps: a folder with labelmaps/ and the like")
+        return Made()
+    return Made(tuple(load_slabs(data, cache, say=say)) if painted else (), load_sources(data) if plain else {})
+
+
+def batches(
+    slices: Slices,
+    seed: int = 0,
+    pixels: int = 8 * 192 * 192,
+    gentle: float = GENTLE_SHARE,
+    *,
+    painted: float = 0.0,
+    plain: float = 0.0,
+    made: Made = NOTHING_MADE,
+) -> Batch:
     """Return ``batch(step)``: windows (N, 1, S, S) and area fractions of the same shape, drawn from (seed, step).
 
-    ``gentle``: share of the windows whose grey levels stay nearly as scanned.
+    ``gentle``: share of the real windows whose grey levels stay nearly as scanned. ``painted``: share of all windows
+    that is painted from label maps; ``plain``: share of windows without a callosum.
     """
+
+    def window(rng: Generator, size: int) -> tuple[Floats, Floats]:
+        kind = rng.random()
+        if kind < painted:
+            slab, shape = made.slabs[int(rng.integers(len(made.slabs)))], (size, size)
+            return draw_painted(rng, slab, whole_slice_affine(rng, shape), shape)
+        if kind < painted + plain:
+            return draw_negative(rng, made.plain, (size, size)), np.zeros((size, size), np.float32)
+        i = int(rng.integers(len(slices.ids)))
+        return draw(rng, slices.images[i], slices.masks[i], size, gentle)
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((seed, step))
         size = int(rng.choice((128, 160, 192, 256), p=(0.4, 0.1, 0.35, 0.15)))
-        chosen = rng.integers(len(slices.ids), size=max(1, round(pixels / size**2)))
-        pairs = [draw(rng, slices.images[i], slices.masks[i], size, gentle) for i in chosen]
-        windows, targets = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*pairs, strict=True))
-        return windows, targets
+        return stacked([window(rng, size) for _ in range(max(1, round(pixels / size**2)))])
 
     return batch
+
+
+def stacked(pairs: Sequence[tuple[Floats, Floats]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return windows and targets as (N, 1, rows, columns)."""
+    windows, targets = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*pairs, strict=True))
+    return windows, targets
 
 
 def callosum_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -60,6 +60,7 @@ class DataPart(_Part):
     """Where the training data lie."""
 
     folder: Path | None = Field(None, description="the folder that the task reads, relative to the configuration")
+    maps: Path | None = Field(None, description="folder with labelmaps/, heads_nichart/ and spine/, to paint from")
 
 
 class SchedulePart(_Part):
@@ -231,8 +232,11 @@ def _placed(stage: Stage, here: Path, data: Path | None, folder: Path, name: str
     found = here / given
     if not found.is_dir():
         raise UsageError(f"{name}: the data folder {found} does not exist; give --data DIR")
+    maps = None if stage.data.maps is None else here / stage.data.maps
+    if maps is not None and not maps.is_dir():
+        raise UsageError(f"{name}: the folder {maps} (data.maps) does not exist")
     start = tuple(str(_checkpoint(one, here, folder)) for one in stage.start)
-    return stage.model_copy(update={"data": DataPart(folder=found), "start": start})
+    return stage.model_copy(update={"data": DataPart(folder=found, maps=maps), "start": start})
 
 
 def _checkpoint(text: str, here: Path, folder: Path) -> Path:

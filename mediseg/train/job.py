@@ -27,6 +27,7 @@ Say = Callable[[str], None]
 
 TASKS = {
     "callosum": "mediseg.train.tasks.callosum",
+    "callosum-fine": "mediseg.train.tasks.callosum_fine",
     "brain-coarse": "mediseg.train.tasks.brain_coarse",
     "brain-fine": "mediseg.train.tasks.brain_fine",
 }

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mediseg.errors import UsageError, did_you_mean
+from mediseg.train.bisenetv2 import BiSeNetV2
 from mediseg.train.unet_small import SmallUNet
 
 CALLOSUM_FEATURES = (16, 32, 64, 96, 128, 16)
@@ -70,8 +71,14 @@ def _unet_small(widths: Sequence[int] | None, classes: int) -> nn.Module:
     return SmallUNet(widths, classes) if widths else SmallUNet(classes=classes)
 
 
+def _bisenetv2(widths: Sequence[int] | None, classes: int) -> nn.Module:
+    """One width: the head's."""
+    return BiSeNetV2(1, classes, head_width=widths[0]) if widths else BiSeNetV2(1, classes)
+
+
 NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(_unet, 16, "U-Net (MONAI BasicUNet), 0.9 M parameters"),
     "attention_unet": Architecture(_attention_unet, 16, "Attention U-Net (MONAI), gated skips"),
+    "bisenetv2": Architecture(_bisenetv2, 32, "BiSeNetV2, 3.3 M parameters (head 1024) when it has been trained"),
     "unet_small": Architecture(_unet_small, 16, "depthwise-separable U-Net for workstations, 0.2 M parameters"),
 }

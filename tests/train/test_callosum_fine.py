@@ -39,7 +39,7 @@ def test_windows_are_level_and_centred_on_average():
 def test_fractions_keep_the_area_but_for_the_zoom():
     mask, rng = bar(), np.random.default_rng(1)
     pose = callosum_fine.pose_of(mask)
-    matrix = callosum_fine.window_affine(rng, pose)
+    matrix = callosum_fine.frame_affine(callosum_fine.window_affine(rng, pose.angle), pose)
     where = callosum.bend(rng, mask, matrix, callosum_fine.SHAPE, share=0.0)
     fraction = callosum.resized(callosum.sampled(mask, where), callosum_fine.SHAPE)
     pixels = abs(np.linalg.det(matrix[:, :2])) * callosum.FINE**2

@@ -36,10 +36,17 @@ def prepare(run: Run, say: Say) -> Job:
     """Read the slices and build what is trained on them."""
     stage = run.stage
     cv2.setNumThreads(1)
-    slices, dev = _slices(stage, run.out / "slices.npy")
+    slices, dev = read_slices(stage, run.out / "slices.npy")
     say(f"{len(slices.ids)} slices of {len(set(slices.sites))} sites, {len(dev.ids)} to look at on the way")
-    settings = take(callosum.batches, stage.augmentation, "augmentation", but=("seed",))
-    batch = callosum.batches(slices, stage.seed, **settings)
+    settings = take(callosum.batches, stage.augmentation, "augmentation", but=("seed", "made"))
+    made = callosum.load_made(
+        stage.data.maps,
+        run.out / "slabs",
+        say,
+        painted=bool(settings.get("painted")),
+        plain=bool(settings.get("plain")),
+    )
+    batch = callosum.batches(slices, stage.seed, **settings, made=made)
     network = stage.network or NETWORK
     loss = stage.loss
     return Job(
@@ -54,7 +61,7 @@ def prepare(run: Run, say: Say) -> Job:
 def bundle(stage: Stage, checkpoint: Path) -> Model:
     """Return the trained network with its sigmoid, and what its slices say of callosa's shapes."""
     network = stage.network or NETWORK
-    slices, dev = _slices(stage, checkpoint.parent / "slices.npy")
+    slices, dev = read_slices(stage, checkpoint.parent / "slices.npy")
     trained = started(lambda: build(network.name, network.widths), [str(checkpoint)]).eval()
     whole = nn.Sequential(trained, Add(stage.bundle.logit_offset), nn.Sigmoid())
     metadata: dict[str, Any] = {
@@ -88,7 +95,7 @@ def _middle(part: callosum.Bytes) -> callosum.Floats:
     return whole[top : top + DEV_SIZE, left : left + DEV_SIZE].astype(np.float32)
 
 
-def _slices(stage: Stage, cache: Path) -> tuple[callosum.Slices, callosum.Slices]:
+def read_slices(stage: Stage, cache: Path) -> tuple[callosum.Slices, callosum.Slices]:
     """Return what is trained on, and what of the same sites is left out of it to be looked at."""
     if stage.data.folder is None:
         raise UsageError("the callosum task reads a folder; give --data DIR")
