@@ -28,6 +28,7 @@ Say = Callable[[str], None]
 TASKS = {
     "callosum": "mediseg.train.tasks.callosum",
     "callosum-fine": "mediseg.train.tasks.callosum_fine",
+    "acpc": "mediseg.train.tasks.acpc",
     "brain-coarse": "mediseg.train.tasks.brain_coarse",
     "brain-fine": "mediseg.train.tasks.brain_fine",
 }
