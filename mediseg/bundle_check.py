@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,11 @@ def check_probe(run: Callable[[Floats], Floats], metadata: Mapping[str, Any]) ->
     return [f"the probe's answer is {mean:.5f} +- {spread:.5f}, not {probe['mean']:.5f} +- {probe['spread']:.5f}"]
 
 
-def made_probe(run: Callable[[Floats], Floats], dims: int, multiple: int) -> dict[str, Any]:
-    """Return the probe to be stored for a model."""
-    sides = [-(-side // multiple) * multiple for side in PROBE_SIDES[dims]]
+def made_probe(
+    run: Callable[[Floats], Floats], dims: int, multiple: int, size: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Return the probe to be stored for a model; ``size`` where the model takes no other."""
+    sides = size or [-(-side // multiple) * multiple for side in PROBE_SIDES[dims]]
     mean, spread = answer(run(probe_input([1, 1, *sides])))
     return {"shape": [1, 1, *sides], "mean": mean, "spread": spread, "tolerance": PROBE_TOLERANCE}
 

@@ -141,6 +141,16 @@ def predict(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.f
 
     Normalises and zero-pads as the bundle says, runs it, and crops the answer back to the image's shape (float32).
     """
+    crop = tuple(slice(0, n) for n in image.shape)
+    return np.ascontiguousarray(_answer(bundle, image)[0, 0][crop], dtype=np.float32)
+
+
+def predict_values(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Run a network that answers with numbers, not with an image; return them (n,) as float32."""
+    return np.ascontiguousarray(_answer(bundle, image)[0], dtype=np.float32)
+
+
+def _answer(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     wanted = bundle.settings["input"]
     if image.ndim != wanted["dims"]:
         raise ValueError(f"{bundle.name} takes {wanted['dims']}-D images, not {image.ndim}-D")
@@ -149,5 +159,4 @@ def predict(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.f
     multiple = int(wanted["pad_multiple"])
     padded = np.pad(scaled, [(0, -n % multiple) for n in image.shape])
     (answer,) = open_session(bundle).run([bundle.settings["output"]["name"]], {wanted["name"]: padded[None, None]})
-    crop = tuple(slice(0, n) for n in image.shape)
-    return np.ascontiguousarray(answer[0, 0][crop], dtype=np.float32)
+    return np.asarray(answer)

@@ -9,13 +9,16 @@ import numpy.typing as npt
 
 from mediseg.errors import Code, Refusal, Warn
 from mediseg.geometry import Geometry
-from mediseg.inference import Bundle, load_bundle, predict
+from mediseg.inference import Bundle, load_bundle
 from mediseg.numerics.shapes import bridged, isolated, largest_component, outline, polygon_area, polygon_perimeter
-from mediseg.results import Callosum
+from mediseg.results import Callosum, Frame
+from mediseg.steps.looks import acpc_frame, level_window, pose_of, whole_slice
 from mediseg.steps.setting import Setting
 from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
 
 CALLOSUM = Segment(1, "corpus callosum", CodedConcept("88442005", "SCT", "Corpus callosum"))
+
+Floats = npt.NDArray[np.float32]
 
 _SMALLEST_MM2 = 100.0
 # Where a callosum is thinner than the network's pixel its probability falls below the threshold, but hardly to this.
@@ -30,17 +33,18 @@ def segment_callosum(
 ) -> Callosum:
     """Segment the corpus callosum on one mid-sagittal slice (any matrix, spacing and axis order).
 
-    The image is brought to the network's spacing, face left, in four ways that lie half a pixel apart; the
+    A first network sees the whole slice, face left, in ways that lie half a pixel apart. Where the bundle names a
+    second one (``refine``), that sees the window about what was found, turned level, and draws the border. The
     probabilities are brought back to the image's own grid (linear) and averaged before the threshold, and the largest
-    part is kept; a neck too thin for the network is closed, with a
-    LOW_CONFIDENCE warning. ``plausibility`` (0..1) compares area, length and
+    part is kept; a neck too thin for the network is closed, with a LOW_CONFIDENCE warning. Where the bundle names one
+    for it (``acpc``), a third network gives the AC-PC frame. ``plausibility`` (0..1) compares area, length and
     circularity to the training population, ``certainty`` is the mean probability inside.
 
     Raises Refusal when the image is no single sagittal slice or no corpus callosum is found.
     """
     bundle = load_bundle(model, "callosum")
     upright = _face_left(image)
-    raw = _probability(upright, bundle)
+    raw = _refined(upright, whole_slice(upright, bundle), bundle, threshold)
     closed, necks = bridged(raw, threshold, min(_JOIN, threshold))
     probability = closed.astype(np.float32)
     mask = largest_component(probability >= threshold)
@@ -52,16 +56,36 @@ def segment_callosum(
             f"(largest candidate {area_mm2:.0f} mm2, highest probability {float(probability.max()):.2f})"
         )
     labels = Segmentation(mask[:, :, None].astype(np.uint8), geometry, (CALLOSUM,))
-    certainty = float(probability[mask].mean())
-    plausibility = _plausibility(isolated(probability, threshold), threshold, geometry, bundle.settings["population"])
+    part = isolated(probability, threshold)
     return Callosum(
         labels.resample(image),
         Volume(probability[:, :, None], geometry, image.source).resample(image),
-        acpc=None,
-        plausibility=round(plausibility, 3),
-        certainty=round(certainty, 3),
+        acpc=_acpc(upright, part, bundle),
+        plausibility=round(_plausibility(part, threshold, geometry, bundle.settings["population"]), 3),
+        certainty=round(float(probability[mask].mean()), 3),
         warnings=(*_edge_warning(mask), *_neck_warning(necks)),
     )
+
+
+def _refined(upright: Volume, first: Floats, bundle: Bundle, threshold: float) -> Floats:
+    """Look a second time, at the window about the largest part; and once more, level on what that showed."""
+    if "refine" not in bundle.settings or not (first >= _JOIN).any():
+        return first
+    fine = load_bundle(str(bundle.settings["refine"]), "callosum-fine")
+    probability = first
+    for _ in range(2):
+        level = threshold if (probability >= threshold).any() else _JOIN
+        seen = level_window(upright, pose_of(upright, isolated(probability, level)), fine)
+        if not (seen >= _JOIN).any():
+            return seen
+        probability = seen
+    return probability
+
+
+def _acpc(upright: Volume, part: npt.NDArray[np.float64], bundle: Bundle) -> Frame | None:
+    if "acpc" not in bundle.settings:
+        return None
+    return acpc_frame(upright, pose_of(upright, part), load_bundle(str(bundle.settings["acpc"]), "acpc"))
 
 
 def _face_left(image: Volume) -> Volume:
@@ -71,28 +95,6 @@ def _face_left(image: Volume) -> Volume:
     if upright.geometry.shape[2] != 1:
         raise Refusal("the slice is not sagittal: turn the study's mid-sagittal slice in, or a volume")
     return upright
-
-
-def _probability(upright: Volume, bundle: Bundle) -> npt.NDArray[np.float32]:
-    """Return the callosum's probability on the pixels of an upright slice, the mean over the bundle's grid phases.
-
-    A border then hardly depends on where it falls between the network's pixels.
-    """
-    geometry, mm = upright.geometry, bundle.spacing_mm
-    grid = geometry.with_spacing((mm, mm, geometry.spacing_mm[2]))
-    total = np.zeros(geometry.shape[:2], np.float32)
-    phases = bundle.settings["output"]["phases"]
-    for down, right in phases:
-        small = upright.resample(_shifted(grid, (right, down, 0.0)))
-        answer = predict(bundle, small.array[:, :, 0].T)
-        total += small.with_array(answer.T[:, :, None]).resample(upright).array[:, :, 0]
-    return np.asarray(np.clip(total / len(phases), 0, 1), np.float32)
-
-
-def _shifted(geometry: Geometry, ijk: tuple[float, float, float]) -> Geometry:
-    affine = geometry.affine_lps.copy()
-    affine[:3, 3] = geometry.lps_from_ijk(np.array(ijk))
-    return Geometry(geometry.shape, affine, geometry.frame_of_reference)
 
 
 def _edge_warning(mask: npt.NDArray[np.bool_]) -> tuple[Warn, ...]:

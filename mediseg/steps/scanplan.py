@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mediseg.errors import Refusal
 from mediseg.geometry import Array
-from mediseg.results import Brain, ScanPlan, SliceGroup
+from mediseg.results import Brain, Callosum, ScanPlan, SliceGroup
 from mediseg.steps.setting import Setting
 from mediseg.volume import RotatedROI
 
@@ -19,8 +19,11 @@ _HEAD_MM = 200.0  # coverage in every direction where no brain mask is given
 def plan_scan(
     roi: RotatedROI,
     brain: Brain | None = None,
+    callosum: Callosum | None = None,
     *,
-    align: Annotated[str, Setting("what the slices are parallel to", choices=("callosum",))] = "callosum",
+    align: Annotated[
+        str, Setting("what the slices are parallel to: the ROI's axis or the AC-PC line", choices=("callosum", "acpc"))
+    ] = "callosum",
     center: Annotated[str, Setting("what the groups are centred on", choices=("roi", "brain"))] = "roi",
     margin_mm: Annotated[float, Setting("added around the brain on every side", 0, 100)] = 5.0,
     thickness_mm: Annotated[float, Setting("slice thickness", 0.2, 20)] = 4.0,
@@ -30,6 +33,7 @@ def plan_scan(
 ) -> ScanPlan:
     """Plan transversal slices parallel to the ROI's long axis, coronal ones across it, sagittal ones in its plane.
 
+    ``align="acpc"`` takes the direction of the callosum's AC-PC frame, laid into the ROI's plane, instead of the ROI's.
     Each group covers the brain plus a margin (200 mm without a brain), symmetrically about its centre, and is given
     as DICOM has it: orientation, position of the first slice's first pixel (its centre),
     number of slices, thickness, gap, field of view, phase direction, and the angulation in scanner notation.
@@ -40,13 +44,14 @@ def plan_scan(
     if points is not None and brain is not None:
         _same_space(roi, brain)
     middle = roi.center_lps_mm if center == "roi" or points is None else points.mean(axis=0)
-    along, across = _signed(roi.axes_lps[:, 0], 1, 1), _signed(roi.axes_lps[:, 1], 2, -1)
+    axes = roi.axes_lps if align == "callosum" else _acpc_axes(roi, callosum)
+    along, across = _signed(axes[:, 0], 1, 1), _signed(axes[:, 1], 2, -1)
     left = np.cross(along, -across)
     left = left if left[0] > 0 else -left
     # (row direction, column direction), as radiologists look at them; slices count along their cross product
     directions = {"transversal": (left, along), "coronal": (left, across), "sagittal": (along, across)}
     size = _Sizes(margin_mm, thickness_mm, gap_mm, fov_mm, pixel_mm)
-    groups = tuple(_group(name, axes, middle, points, size) for name, axes in directions.items())
+    groups = tuple(_group(name, pair, middle, points, size) for name, pair in directions.items())
     return ScanPlan(groups, align, center, roi.frame_of_reference)
 
 
@@ -56,6 +61,16 @@ class _Sizes(NamedTuple):
     gap_mm: float
     fov_mm: float
     pixel_mm: float
+
+
+def _acpc_axes(roi: RotatedROI, callosum: Callosum | None) -> Array:
+    """Return the ROI's axes turned in its plane so that the first is the AC-PC line."""
+    if callosum is None or callosum.acpc is None:
+        raise Refusal("align=acpc needs the AC-PC frame, and the callosum's model gives none: use align=callosum")
+    normal = roi.axes_lps[:, 2]
+    along = callosum.acpc.direction_lps - (callosum.acpc.direction_lps @ normal) * normal
+    along /= np.linalg.norm(along)
+    return np.column_stack([along, np.cross(normal, along), normal])
 
 
 def _signed(direction: npt.NDArray[np.float64], axis: int, sign: int) -> Array:

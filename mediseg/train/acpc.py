@@ -57,7 +57,7 @@ RUNTIME = {
         "below_mm": BELOW_MM,
         "pad_multiple": 16,
         "pad": "none: the size is fixed",
-        "resample": "linear, after averaging over the area of a pixel where the image is finer",
+        "resample": "linear at twice the resolution, then the mean of 2 x 2",
         "normalize": {"kind": "percentiles", "low": 1.0, "high": 99.0, "clip": [-0.5, 1.5]},
     },
     "output": {
@@ -65,7 +65,9 @@ RUNTIME = {
         "kind": "frame",
         "units": "mm to the right of the window's middle, mm below it, degrees from the window's rows (positive: the "
         "posterior end lies lower)",
-        "use": "the AC-PC midpoint and the direction from AC to PC; mean over windows that are turned a little",
+        "looks": [[0.0, 0.0, 0.0], [2.0, 0.0, 4.0], [-2.0, 0.0, -4.0], [0.0, 2.0, 2.0], [0.0, -2.0, -2.0]],
+        "use": "run once a look (the window moved to the right and down by so many mm, turned by so many degrees) and "
+        "take the mean of midpoints and of directions",
     },
 }
 METADATA = {

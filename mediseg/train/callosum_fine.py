@@ -59,14 +59,17 @@ RUNTIME = {
         "axis of the callosum found by the first network is level, centred on its centroid",
         "pad_multiple": 16,
         "pad": "zeros at the ends, after normalize",
-        "resample": "linear, after averaging over the area of a pixel where the image is finer",
+        "resample": "linear at twice the resolution, then the mean of 2 x 2",
         "normalize": {"kind": "percentiles", "low": 1.0, "high": 99.0, "clip": [-0.5, 1.5]},
     },
     "output": {
         "name": "probability",
         "kind": "probability",
         "threshold": 0.5,
-        "use": "resample linearly to the image's own grid; beyond the window the probability is 0",
+        "looks": [[0.0, 0.0, 0.0], [0.375, 0.0, 2.0], [0.0, 0.375, -2.0], [0.375, 0.375, 0.0]],
+        "use": "run once a look (the window moved to the right and down by so many mm, turned by so many degrees), "
+        "resample each probability linearly to the image's own grid (0 beyond the window) and average; do it twice, the "
+        "second time level on what the first time found",
     },
 }
 METADATA = {

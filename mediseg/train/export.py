@@ -50,15 +50,18 @@ def export_bundle(
     path.parent.mkdir(parents=True, exist_ok=True)
     network = network.eval()
     partial = path.with_suffix(".partial.onnx")
-    write_onnx(network, partial, tuple(example_shape), names)
+    fixed = bool(own["input"].get("fixed_size", False))
+    write_onnx(network, partial, tuple(example_shape), names, fixed_size=fixed)
     _stamp(partial, {"version": metadata["version"], "licence": own["licence"], "name": own["name"]})
     multiple = own["input"].get("pad_multiple", 1)
-    own["parity"] = check_parity(network, partial, probe_shapes(example_shape, multiple))
+    own["parity"] = check_parity(network, partial, probe_shapes(example_shape, multiple, fixed_size=fixed))
     if rounding is not None:
         own["rounding"] = rounding.apply(partial)
         onnx.checker.check_model(str(partial), full_check=True)
     own["opset"] = OPSET
-    own["probe"] = made_probe(runner(partial), len(example_shape) - 2, multiple)
+    own["probe"] = made_probe(
+        runner(partial), len(example_shape) - 2, multiple, list(example_shape[2:]) if fixed else None
+    )
     os.replace(partial, path)  # noqa: PTH105 -- said as what it is: the atomic step
     own["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     full = {"schema": SCHEMA, **metadata, **_versions(), "mediseg": own}
@@ -68,13 +71,15 @@ def export_bundle(
     return path
 
 
-def probe_shapes(example_shape: Sequence[int], multiple: int) -> list[tuple[int, ...]]:
-    """Return input shapes to compare on.
+def probe_shapes(example_shape: Sequence[int], multiple: int, *, fixed_size: bool = False) -> list[tuple[int, ...]]:
+    """Return input shapes to compare on; of a fixed size only batches of one and two.
 
     In 2-D: the example, squares of 128, 512 and 768, two that are not square, and a batch of two, all brought up to the
     multiple. In 3-D, where that would take minutes: the example, half of it, and one with three different sides.
     """
     channels, spatial = example_shape[1], list(example_shape[2:])
+    if fixed_size:
+        return [tuple(example_shape), (2, *example_shape[1:])]
     if len(spatial) == 2:
         sides = [(128, 128), (512, 512), (768, 768), (192, 320), (768, 128)]
         shapes = [(1, channels, *(-(-side // multiple) * multiple for side in pair)) for pair in sides]
@@ -113,9 +118,12 @@ def _torch_output(network: nn.Module, array: npt.NDArray[np.float32]) -> npt.NDA
     return output
 
 
-def write_onnx(network: nn.Module, path: Path, shape: tuple[int, ...], names: tuple[str, str]) -> None:
-    """Trace to ONNX with the weights inside the file; sizes other than the channels' are symbols."""
-    axes = {0: "batch", **{2 + i: name for i, name in enumerate(("size_0", "size_1", "size_2")[: len(shape) - 2])}}
+def write_onnx(
+    network: nn.Module, path: Path, shape: tuple[int, ...], names: tuple[str, str], *, fixed_size: bool = False
+) -> None:
+    """Trace to ONNX with the weights inside the file; sizes other than the channels' (and fixed ones) are symbols."""
+    sizes = () if fixed_size else ("size_0", "size_1", "size_2")[: len(shape) - 2]
+    axes = {0: "batch", **{2 + i: name for i, name in enumerate(sizes)}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
