@@ -162,8 +162,8 @@ def judge(kind: str, name: str, image: Floats, pixel_mm: float, model: str) -> A
 def features(found: Callosum) -> tuple[float, float, float, float, float, float, float, bool]:
     """Return area, length, width, circularity, core, soft ratio, stray, touches.
 
-    ``soft_ratio``: sum of the probability in the main part (above 0.05), over the mask's pixels. ``stray``: what reaches one half
-    beside the main part, over it.
+    ``soft_ratio``: sum of the main part's probability (above 0.05) over the mask's pixels. ``stray``: what reaches one
+    half beside the main part, over it.
     """
     probability = np.asarray(found.probability.array[:, :, 0], np.float64)
     mask = found.mask.labels[:, :, 0] > 0
