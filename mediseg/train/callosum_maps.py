@@ -130,16 +130,11 @@ def find_midplane(labels: Bytes) -> Midplane:
 def make_slab(name: str, labels: Bytes, cuts: Sequence[Points] | None = None) -> Slab:
     """Cut the slab round the mid-sagittal plane out of a map (uint8, RAS, 1 mm) and draw its reference mask."""
     plane = find_midplane(labels)
-    mask, contact_at = _reference(labels, plane, CUTS.get(name, ()) if cuts is None else cuts)
-    reach = _reach(labels.shape, plane)
-    axes = [np.arange(low, high, PIXEL_MM) for low, high in reach]
-    rows = _label_slices(labels, plane, *axes)
-    whole = np.zeros(rows.shape[:2], np.uint8)
-    top, left = (round((contact_at[i] - axes[1 - i][0]) / PIXEL_MM) for i in (0, 1))
-    whole[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-    weight = whole.astype(np.float64) / whole.sum(dtype=np.float64)
-    row, column = (float((weight.sum(axis=1 - a) * np.arange(whole.shape[a])).sum()) for a in (0, 1))
-    return Slab(name, rows, whole, (column, row))
+    posterior, inferior = (np.arange(low, high, PIXEL_MM) for low, high in _reach(labels.shape, plane))
+    mask = _reference(labels, plane, posterior, inferior, CUTS.get(name, ()) if cuts is None else cuts)
+    weight = mask / mask.sum(dtype=np.float64)
+    row, column = (float((weight.sum(axis=1 - a) * np.arange(mask.shape[a])).sum()) for a in (0, 1))
+    return Slab(name, _label_slices(labels, plane, posterior, inferior), mask, (column, row))
 
 
 def list_maps(data: Path, *, held_out: bool) -> list[Path]:
@@ -163,7 +158,7 @@ def _load(path: Path, cache: Path | None, say: Callable[[str], None] | None) -> 
     import nibabel as nib
 
     name = path.name.removesuffix(".nii.gz")
-    kept = None if cache is None else cache / f"{name}.slab.npz"
+    kept = None if cache is None else cache / f"{name}.slab2.npz"
     if kept is not None and kept.is_file():
         with np.load(kept) as stored:
             return Slab(
@@ -214,25 +209,47 @@ def _label_slices(labels: Bytes, plane: Midplane, posterior: Floats, inferior: F
     return answer
 
 
-def _reference(labels: Bytes, plane: Midplane, cuts: Sequence[Points]) -> tuple[Bytes, tuple[float, float]]:
-    """Return the area fractions of the callosum times 255 and the (inferior, posterior) mm of the first pixel.
+def _reference(labels: Bytes, plane: Midplane, posterior: Floats, inferior: Floats, cuts: Sequence[Points]) -> Bytes:
+    """Return the area fractions of the callosum times 255 on the pixels with these centres (mm), (rows, columns).
 
-    White matter of the plane near where left touches right, without what the cuts part off, holes filled.
+    White matter of the plane near where left touches right, without what the cuts part off, small holes filled.
     """
     from scipy import ndimage
 
-    columns, rows = np.meshgrid(np.arange(-65, 65, FINE_MM), np.arange(-50, 65, FINE_MM))
+    part = [
+        _near(axis, extent) for axis, extent in zip((posterior, inferior), _contact_extent(labels, plane), strict=True)
+    ]
+    fine = [_subpixels(axis[one]) for axis, one in zip((posterior, inferior), part, strict=True)]
+    columns, rows = np.meshgrid(*fine)
     points = plane.voxels(columns, rows, 0.0)
     white = ndimage.gaussian_filter(np.isin(labels, WHITE).astype(np.float32), _LABEL_SIGMA, truncate=3.0)
     inside: Bools = ndimage.map_coordinates(white, points, order=1, output=np.float32) > 0.5
     inside &= ndimage.map_coordinates(_near_contact(labels), points, order=1, output=np.float32) < _CONTACT_MM
-    inside = _largest(_parted(inside, cuts))
-    inside = _without_small_holes(inside)
+    inside = _without_small_holes(_largest(_parted(inside, cuts, (float(fine[0][0]), float(fine[1][0])))))
     step = round(PIXEL_MM / FINE_MM)
     blocks = inside.reshape(inside.shape[0] // step, step, inside.shape[1] // step, step)
-    middle = (step - 1) / 2 * FINE_MM
-    mask = np.rint(blocks.mean(axis=(1, 3)) * 255.0).astype(np.uint8)
-    return mask, (-50.0 + middle, -65.0 + middle)
+    mask = np.zeros((inferior.size, posterior.size), np.uint8)
+    mask[part[1], part[0]] = np.rint(blocks.mean(axis=(1, 3)) * 255.0)
+    return mask
+
+
+def _contact_extent(labels: Bytes, plane: Midplane) -> list[tuple[float, float]]:
+    """Return from where to where left touches right white matter, to posterior and to inferior, in mm."""
+    away = _faces(labels, _LEFT_WHITE, _RIGHT_WHITE) - plane.centre
+    along = (away @ plane.posterior, away @ plane.inferior)
+    return [(float(values.min()), float(values.max())) for values in along]
+
+
+def _near(axis: Floats, extent: tuple[float, float], margin_mm: float = 6.0) -> slice:
+    """Return the part of a rising axis within ``margin_mm`` of an extent."""
+    first, last = np.searchsorted(axis, (extent[0] - margin_mm, extent[1] + margin_mm))
+    return slice(int(first), int(last))
+
+
+def _subpixels(centres: Floats) -> Floats:
+    """Return the centres of the fine pixels of which each pixel consists."""
+    step = round(PIXEL_MM / FINE_MM)
+    return (centres[:, None] + (np.arange(step) - (step - 1) / 2)[None] * FINE_MM).ravel()
 
 
 def _near_contact(labels: Bytes) -> npt.NDArray[np.float32]:
@@ -246,14 +263,14 @@ def _near_contact(labels: Bytes) -> npt.NDArray[np.float32]:
     return np.broadcast_to(beside, labels.shape)
 
 
-def _parted(inside: Bools, cuts: Sequence[Points]) -> Bools:
-    """Draw the cuts (mm) as gaps one pixel wide; the largest part beside them is what is kept."""
+def _parted(inside: Bools, cuts: Sequence[Points], first_mm: tuple[float, float]) -> Bools:
+    """Draw the cuts (mm) as gaps one fine pixel wide; ``first_mm`` is the first fine pixel's (posterior, inferior)."""
     import cv2
 
     canvas = inside.astype(np.uint8)
     for line in cuts:
-        points = [[round((x + 65.0) / FINE_MM), round((y + 50.0) / FINE_MM)] for x, y in line]
-        cv2.polylines(canvas, [np.array(points, np.int32)], isClosed=False, color=0, thickness=1, lineType=cv2.LINE_4)
+        points = np.rint((np.array(line) - np.array(first_mm)) / FINE_MM).astype(np.int32)
+        cv2.polylines(canvas, [points], isClosed=False, color=0, thickness=1, lineType=cv2.LINE_4)
     return canvas > 0
 
 
