@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mediseg.evaluate.evaluation import Evaluation
     from mediseg.evaluate.manifest import Manifest
     from mediseg.evaluate.scoring import Score
-    from mediseg.evaluate.tables import RepeatGroup
+    from mediseg.evaluate.tables import RepeatGroup, Statistic
 
 _EXAMPLE = "mediseg evaluate manifest.yaml --model callosum-unet --out evaluation"
 _TABLE = (
@@ -33,6 +33,9 @@ _TABLE = (
     ("angle_error_deg", "median", "angle deg", 2),
     ("angle_error_deg", "tail", "p95", 2),
     ("center_error_mm", "tail", "centre p95", 2),
+    ("acpc_angle_error_deg", "median", "AC-PC deg", 2),
+    ("acpc_angle_error_deg", "tail", "p95", 2),
+    ("acpc_midpoint_error_mm", "tail", "AC-PC mm p95", 2),
 )
 
 
@@ -46,6 +49,8 @@ _REPEAT_TABLE = (
     ("angle_change_deg", "worst", "worst", 2),
     ("angle_error_deg", "tail", "angle error p95", 2),
     ("center_change_mm", "tail", "centre change p95 mm", 2),
+    ("acpc_angle_error_deg", "tail", "AC-PC deg p95", 2),
+    ("acpc_midpoint_error_mm", "tail", "AC-PC mm p95", 2),
 )
 
 
@@ -152,31 +157,32 @@ class _Lines:
 
 
 def _table(result: Evaluation) -> str:
+    """Return the figures by group, then by perturbation; columns that nothing stands in are left out."""
+    shown = [column for column in _TABLE if result.groups[0].measures[column[0]].n]
     some_absent = any(group.absent for group in result.groups)
-    absent_heads = ["absent", "refused"] if some_absent else []
-    heads = ["group", "n", "refused", *(head for _, _, head, _ in _TABLE), *absent_heads]
-    rows = [heads]
+    rows = [["group", "n", "refused", *(head for _, _, head, _ in shown), *(["absent", "refused"] * some_absent)]]
     for group in result.groups:
-        present = group.cases - group.absent
-        cells = [_number(getattr(group.measures[m], part), digits) for m, part, _, digits in _TABLE]
         absent = [str(group.absent), str(group.absent_refused)] if some_absent else []
-        rows.append([group.name or "(none)", str(present), str(group.refused + group.failed), *cells, *absent])
-    for one in result.repeat_groups:
-        name = f"{one.kind} {one.variant}".strip() + (f" vs {one.base.split()[-1]}" if "matrix" in one.base else "")
-        rows.append(_repeat_row(name, one))
+        counts = [group.name or "(none)", str(group.cases - group.absent), str(group.refused + group.failed)]
+        rows.append([*counts, *_cells(group.measures, shown), *absent])
     if not result.repeat_groups:
         return _aligned(rows)
-    first = len(result.groups) + 1
-    repeat_heads = ["perturbation", "n", "refused", *(head for _, _, head, _ in _REPEAT_TABLE)]
-    return f"{_aligned(rows[:first])}\n\n{_aligned([repeat_heads, *rows[first:]])}"
+    shown = [column for column in _REPEAT_TABLE if any(_has(one, column[0]) for one in result.repeat_groups)]
+    again = [["perturbation", "n", "refused", *(head for _, _, head, _ in shown)]]
+    for one in result.repeat_groups:
+        name = f"{one.kind} {one.variant}".strip() + (f" vs {one.base.split()[-1]}" if "matrix" in one.base else "")
+        again.append([name, str(one.cases), str(one.refused), *_cells(one.measures, shown)])
+    return f"{_aligned(rows)}\n\n{_aligned(again)}"
 
 
-def _repeat_row(name: str, group: RepeatGroup) -> list[str]:
-    cells = [
-        _number(getattr(group.measures[m], part), digits) if m in group.measures else "-"
-        for m, part, _, digits in _REPEAT_TABLE
+def _has(group: RepeatGroup, measure: str) -> bool:
+    return measure in group.measures and group.measures[measure].n > 0
+
+
+def _cells(measures: Mapping[str, Statistic], columns: Sequence[tuple[str, str, str, int]]) -> list[str]:
+    return [
+        _number(getattr(measures[name], part), digits) if name in measures else "-" for name, part, _, digits in columns
     ]
-    return [name, str(group.cases), str(group.refused), *cells]
 
 
 def _number(value: float, digits: int) -> str:

@@ -34,6 +34,14 @@ ABSENT = "absent"
 
 
 @dataclass(frozen=True)
+class Acpc:
+    """The AC-PC line face left: mm from the image's middle (x posterior, y inferior); angle positive: PC lower."""
+
+    midpoint_mm: tuple[float, float]
+    angle_deg: float
+
+
+@dataclass(frozen=True)
 class Entry:
     """One image with its reference; paths are absolute and exist.
 
@@ -52,6 +60,7 @@ class Entry:
     group: str = ""
     label_values: tuple[int, ...] = ()
     pixel_mm: tuple[float, float] | None = None
+    acpc: Acpc | None = None
     annotator: str = ""
     model: str = ""
     time: str = ""
@@ -149,6 +158,8 @@ def _entry(one: EntryFile, file: ManifestFile, folder: Path, name: str) -> Entry
         raise UsageError(f"{name}: {identity} is a plain picture, which holds no pixel size; give pixel_mm")
     pixel = values.pop("pixel_mm", None)
     values["pixel_mm"] = (pixel if isinstance(pixel, tuple) else (pixel, pixel)) if is_picture else None
+    if "acpc" in values:
+        values["acpc"] = Acpc(**values["acpc"])
     for field in ("image", "label", "prediction"):
         if field in values:
             values[field] = None if field == "label" and values[field] == ABSENT else folder / values[field]

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
 
 from mediseg.errors import UsageError, did_you_mean
 
@@ -34,6 +34,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class AcpcFile(_Part):
+    """The AC-PC line on the face-left slice."""
+
+    midpoint_mm: tuple[FiniteFloat, FiniteFloat] = Field(
+        description="middle of AC and PC from the image's middle: to posterior, to inferior"
+    )
+    angle_deg: FiniteFloat = Field(description="from AC to PC; positive when PC lies lower")
+
+
 class Defaults(_Part):
     """What holds for every entry that does not say otherwise."""
 
@@ -50,6 +59,7 @@ class Defaults(_Part):
     pixel_mm: PixelMm | None = Field(
         default=None, description="pixel size of plain pictures, or [down, across]; other formats say it themselves"
     )
+    acpc: AcpcFile | None = Field(default=None, description="reference of the AC-PC frame, for one slice")
     annotator: Role | None = Field(default=None, description="who made the label: a role, never a name")
     model: Line | None = Field(
         default=None, description="name and version of the model that made the label or prediction"
@@ -133,5 +143,5 @@ def _fault(error: ValidationError, model: type[_Part]) -> str:
 
 
 def _fields_beside(path: list[str], model: type[_Part]) -> list[str]:
-    known: dict[str, type[_Part]] = {"defaults": Defaults, "entries": EntryFile, "table": TableFile}
+    known: dict[str, type[_Part]] = {"defaults": Defaults, "entries": EntryFile, "table": TableFile, "acpc": AcpcFile}
     return list((known.get(path[0], model) if len(path) > 1 else model).model_fields)

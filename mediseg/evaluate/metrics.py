@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mediseg.errors import Refusal
-from mediseg.geometry import Array
-from mediseg.results import Callosum
+from mediseg.geometry import Array, Geometry
+from mediseg.results import Callosum, Frame
 from mediseg.steps.localize import localize_roi
 from mediseg.volume import Segmentation
 
@@ -44,8 +44,8 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
-class RoiError:
-    """The ``robust`` ROI of a mask or probability against that of the reference mask.
+class FrameError:
+    """A centre and a direction against those of the reference: the ``robust`` ROI's, or the AC-PC frame's.
 
     ``angle_deg`` is signed (positive = the found posterior end lies lower), in (-90, 90]; ``center_mm`` a distance.
     """
@@ -117,7 +117,7 @@ def roi_axis(callosum: Callosum) -> tuple[Array, Array, float]:
     return where.roi.center_lps_mm, where.roi.axes_lps[:, 0], where.confidence
 
 
-def roi_error(found: Callosum, reference: Segmentation) -> RoiError:
+def roi_error(found: Callosum, reference: Segmentation) -> FrameError:
     """Return how far the ``robust`` ROI lies from the reference mask's second-moment axis and extents' middle.
 
     Both are one sagittal slice in the same space; nan where the reference is empty.
@@ -125,9 +125,26 @@ def roi_error(found: Callosum, reference: Segmentation) -> RoiError:
     try:
         center, axis, _ = roi_axis(as_callosum(reference))
     except Refusal:
-        return RoiError(math.nan, math.nan)
+        return FrameError(math.nan, math.nan)
     found_center, found_axis, _ = roi_axis(found)
-    return RoiError(turn_deg(axis, found_axis), float(np.linalg.norm(found_center - center)))
+    return FrameError(turn_deg(axis, found_axis), float(np.linalg.norm(found_center - center)))
+
+
+def acpc_frame(geometry: Geometry, midpoint_mm: tuple[float, float], angle_deg: float) -> Frame:
+    """Return the AC-PC frame that stands at a place of a sagittal slice: mm from its middle, face left."""
+    upright = geometry.reorient("PIR")
+    back, down = upright.axes_lps[:, 0], upright.axes_lps[:, 1]
+    angle = math.radians(angle_deg)
+    center = upright.center_lps_mm + midpoint_mm[0] * back + midpoint_mm[1] * down
+    return Frame(center, math.cos(angle) * back + math.sin(angle) * down)
+
+
+def frame_error(found: Frame | None, reference: Frame | None) -> FrameError:
+    """Return how far one frame lies from another; nan where there is none."""
+    if found is None or reference is None:
+        return FrameError(math.nan, math.nan)
+    apart = float(np.linalg.norm(np.asarray(found.center_lps_mm) - reference.center_lps_mm))
+    return FrameError(turn_deg(reference.direction_lps, found.direction_lps), apart)
 
 
 def turn_deg(from_axis: Array, to_axis: Array) -> float:

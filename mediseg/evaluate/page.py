@@ -23,6 +23,8 @@ _LABELS = {
     "size_error_percent": ("Size error", "%", 1),
     "angle_error_deg": ("ROI angle error", "°", 2),
     "center_error_mm": ("ROI centre error", "mm", 2),
+    "acpc_angle_error_deg": ("AC-PC angle error", "°", 2),
+    "acpc_midpoint_error_mm": ("AC-PC midpoint error", "mm", 2),
     "dice_to_first": ("Dice to the first result", "", 4),
     "angle_change_deg": ("ROI angle change", "°", 2),
     "center_change_mm": ("ROI centre change", "mm", 2),

@@ -20,11 +20,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mediseg.errors import Refusal, UsageError, did_you_mean
-from mediseg.evaluate.metrics import dice, roi_axis, roi_error, turn_deg
+from mediseg.evaluate.metrics import dice, frame_error, roi_axis, roi_error, turn_deg
 from mediseg.evaluate.scoring import Judged
 from mediseg.geometry import Geometry
 from mediseg.numerics.shapes import largest_component
-from mediseg.results import Callosum
+from mediseg.results import Callosum, Frame
 from mediseg.steps.callosum import segment_callosum
 from mediseg.volume import Segmentation, Volume
 
@@ -64,6 +64,8 @@ class Repeat:
     center_change_mm: float = math.nan
     angle_error_deg: float = math.nan
     center_error_mm: float = math.nan
+    acpc_angle_error_deg: float = math.nan
+    acpc_midpoint_error_mm: float = math.nan
 
 
 REPEAT_COLUMNS = tuple(field.name for field in fields(Repeat))
@@ -170,11 +172,12 @@ def _again(
         seen,
         mask=replace(seen.mask, geometry=variant.true),
         probability=replace(seen.probability, geometry=variant.true),
+        acpc=_laid_back(seen.acpc, variant),
     )
     back = there.probability.resample(image).array >= 0.5
     mask = largest_component(np.asarray(back))
     (center, axis, _), (moved_center, moved_axis, _) = roi_axis(callosum), roi_axis(there)
-    apart = roi_error(there, reference)
+    apart, line = roi_error(there, reference), frame_error(there.acpc, first.acpc)
     return replace(
         row,
         dice_to_first=dice(mask, callosum.mask.mask()),
@@ -183,4 +186,15 @@ def _again(
         center_change_mm=float(np.linalg.norm(moved_center - center)),
         angle_error_deg=apart.angle_deg,
         center_error_mm=apart.center_mm,
+        acpc_angle_error_deg=line.angle_deg,
+        acpc_midpoint_error_mm=line.center_mm,
     )
+
+
+def _laid_back(frame: Frame | None, variant: Variant) -> Frame | None:
+    """Take a frame from where the slice claims to lie to where it does."""
+    if frame is None:
+        return None
+    ends = np.array([frame.center_lps_mm, np.asarray(frame.center_lps_mm) + frame.direction_lps])
+    center, end = variant.true.lps_from_ijk(variant.seen.geometry.ijk_from_lps(ends))
+    return Frame(center, (end - center) / np.linalg.norm(end - center))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from mediseg.errors import InputError, MedisegError, Refusal, UsageError
 from mediseg.evaluate.manifest import Entry, Manifest
-from mediseg.evaluate.metrics import as_callosum, overlap, roi_axis, roi_error
+from mediseg.evaluate.metrics import acpc_frame, as_callosum, frame_error, overlap, roi_axis, roi_error
 from mediseg.evaluate.pairs import read_mask, read_pair
 from mediseg.inference import Bundle, load_bundle
-from mediseg.results import Callosum
+from mediseg.results import Callosum, Frame
 from mediseg.steps.brain import extract_brain
 from mediseg.steps.callosum import segment_callosum
 from mediseg.volume import Segmentation, Volume
@@ -25,7 +25,8 @@ class Score:
     """How one entry came out; nan where there is no such number.
 
     ``present``: the reference is not empty. Sizes are mm2 of a slice, ml of a volume. ``angle_error_deg`` (signed) and
-    ``center_error_mm`` are the robust ROI's against the reference mask's, for the callosum on one slice;
+    ``center_error_mm`` are the robust ROI's against the reference mask's, for the callosum on one slice; ``acpc_*``
+    those of the AC-PC frame where model and manifest give one;
     ``confidence`` is the step's own.
     """
 
@@ -43,6 +44,8 @@ class Score:
     size_unit: str = ""
     angle_error_deg: float = math.nan
     center_error_mm: float = math.nan
+    acpc_angle_error_deg: float = math.nan
+    acpc_midpoint_error_mm: float = math.nan
     confidence: float = math.nan
     seconds: float = math.nan
 
@@ -59,6 +62,7 @@ class Judged:
     reference: Segmentation | None = None
     found: Segmentation | None = None
     callosum: Callosum | None = None
+    acpc: Frame | None = None
 
 
 def model_of(manifest: Manifest, model: str | None) -> Bundle | None:
@@ -95,7 +99,10 @@ def judge(entry: Entry, model: str | None = None) -> Judged:
         status: Status = "refused" if isinstance(error, Refusal) else "failed"
         return Judged(_without(entry, status, error, reference, time.perf_counter() - begin), image, reference)
     seconds = time.perf_counter() - begin
-    return Judged(_score(entry, reference, found, callosum, confidence, seconds), image, reference, found, callosum)
+    acpc = acpc_frame(image.geometry, entry.acpc.midpoint_mm, entry.acpc.angle_deg) if entry.acpc else None
+    score = _score(entry, reference, found, callosum, acpc)
+    score = replace(score, confidence=confidence, seconds=seconds)
+    return Judged(score, image, reference, found, callosum, acpc)
 
 
 def predicted(entry: Entry, image: Volume, model: str | None) -> tuple[Segmentation, Callosum | None, float]:
@@ -127,20 +134,16 @@ def _without(
 
 
 def _score(
-    entry: Entry,
-    reference: Segmentation,
-    found: Segmentation,
-    callosum: Callosum | None,
-    confidence: float,
-    seconds: float,
+    entry: Entry, reference: Segmentation, found: Segmentation, callosum: Callosum | None, acpc: Frame | None
 ) -> Score:
     parts = overlap(found.mask(), reference.mask(), reference.geometry.spacing_mm)
     reference_size, unit = _size(reference)
-    roi = roi_error(callosum, reference) if callosum is not None else None
+    roi = roi_error(callosum, reference) if callosum is not None else frame_error(None, None)
+    line = frame_error(callosum.acpc if callosum is not None else None, acpc)
     return Score(
         entry.id, entry.group, "done", "", bool(reference.mask().any()),
         parts.dice, parts.hd95_mm, parts.assd_mm, parts.size_error_percent, reference_size, _size(found)[0], unit,
-        roi.angle_deg if roi else math.nan, roi.center_mm if roi else math.nan, confidence, seconds,
+        roi.angle_deg, roi.center_mm, line.angle_deg, line.center_mm,
     )  # fmt: skip
 
 

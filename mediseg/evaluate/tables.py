@@ -39,6 +39,8 @@ MEASURES: dict[str, Better] = {
     "size_error_percent": "zero",
     "angle_error_deg": "zero",
     "center_error_mm": "low",
+    "acpc_angle_error_deg": "zero",
+    "acpc_midpoint_error_mm": "low",
 }
 _REPEAT_MEASURES: dict[str, Better] = {
     "dice_to_first": "high",
@@ -47,6 +49,8 @@ _REPEAT_MEASURES: dict[str, Better] = {
     "center_change_mm": "low",
     "angle_error_deg": "zero",
     "center_error_mm": "low",
+    "acpc_angle_error_deg": "zero",
+    "acpc_midpoint_error_mm": "low",
 }
 
 

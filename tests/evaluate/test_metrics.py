@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mediseg.evaluate.metrics import Overlap, as_callosum, overlap, roi_axis, roi_error, surface_distances, turn_deg
+from mediseg.evaluate.metrics import (
+    FrameError,
+    Overlap,
+    acpc_frame,
+    as_callosum,
+    frame_error,
+    overlap,
+    roi_axis,
+    roi_error,
+    surface_distances,
+    turn_deg,
+)
+from mediseg.results import Frame
 from tests.shapes import callosum_of, covered, ellipse, soft_bar, turned
 
 EMPTY = np.zeros((4, 5), bool)
@@ -123,6 +135,17 @@ def test_roi_error_is_signed_and_in_mm():
     error = roi_error(found, reference)
     assert error.angle_deg == pytest.approx(6.0, abs=0.1)
     assert error.center_mm == pytest.approx(5.0, abs=0.1)
+
+
+def test_the_acpc_frame_stands_where_the_manifest_says():
+    geometry = callosum_of(np.zeros((40, 60)), 0.5).mask.geometry.reorient("RAS")
+    truth = acpc_frame(geometry, (3.0, 4.0), 30.0)
+    assert truth.center_lps_mm == pytest.approx((0, 3.0, -4.0))
+    assert truth.direction_lps == pytest.approx((0, math.sqrt(3) / 2, -0.5))
+    found = Frame(np.array([0, 3.0, -9.0]), np.array([0, 1.0, 0]))
+    assert frame_error(found, truth) == FrameError(pytest.approx(-30.0), pytest.approx(5.0))
+    assert math.isnan(frame_error(None, truth).angle_deg)
+    assert math.isnan(frame_error(found, None).center_mm)
 
 
 def test_roi_error_without_a_reference_is_no_number():

@@ -3,9 +3,10 @@ import pytest
 
 from mediseg.errors import Refusal, UsageError
 from mediseg.evaluate import repeat
+from mediseg.evaluate.metrics import roi_axis
 from mediseg.evaluate.repeat import KINDS, kinds_of, repeated, variants
 from mediseg.evaluate.scoring import Judged, Score
-from mediseg.results import Callosum
+from mediseg.results import Callosum, Frame
 from mediseg.volume import Segment, Segmentation
 from tests.shapes import arch, callosum_of, face_left_volume
 
@@ -16,7 +17,9 @@ def first():
     shape = np.roll(arch(0.5), (-10, 8), (0, 1))
     callosum = callosum_of(shape, 0.5)
     image = face_left_volume(100 + 900 * shape, 0.5)
-    return Judged(Score("a", "", "done", dice=1.0), image, callosum.mask, callosum.mask, callosum)
+    center, axis, _ = roi_axis(callosum)
+    score = Score("a", "", "done", dice=1.0)
+    return Judged(score, image, callosum.mask, callosum.mask, callosum, Frame(center, axis))
 
 
 @pytest.fixture
@@ -27,7 +30,8 @@ def by_threshold(monkeypatch):
         low, high = np.percentile(image.array, (50, 99.5))
         probability = image.with_array(np.clip((image.array - low) / (high - low), 0, 1).astype(np.float32))
         mask = Segmentation((probability.array >= 0.5).astype(np.uint8), image.geometry, (Segment(1, "c"),))
-        return Callosum(mask, probability)
+        center, axis, _ = roi_axis(Callosum(mask, probability))
+        return Callosum(mask, probability, acpc=Frame(center, axis))
 
     monkeypatch.setattr(repeat, "segment_callosum", segment)
 
@@ -44,6 +48,8 @@ def test_a_turned_or_coarser_slice_comes_back_to_where_it_was(first, by_threshol
         assert row.dice == row.dice_to_first
         assert abs(row.angle_change_deg) < 0.15, row
         assert row.center_change_mm < 0.15, row
+        assert row.acpc_angle_error_deg == pytest.approx(row.angle_change_deg, abs=1e-6)
+        assert row.acpc_midpoint_error_mm == pytest.approx(row.center_change_mm, abs=1e-6)
 
 
 def test_the_step_sees_the_slice_turned_by_what_is_taken_back(first):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -8,8 +9,9 @@ from mediseg.errors import UsageError
 from mediseg.evaluate.evaluation import evaluate, write_evaluation
 from mediseg.evaluate.manifest import load_manifest
 from mediseg.evaluate.scoring import judge, model_of
+from mediseg.results import Frame
 from tests.evaluate.factory import HEAD, slices, write_manifest, write_picture
-from tests.shapes import soft_bar
+from tests.shapes import callosum_of, soft_bar
 
 
 def _manifest(folder, entries, head=HEAD):
@@ -32,6 +34,22 @@ def test_a_given_prediction_is_scored_with_its_roi(tmp_path):
     assert score.reference_size == pytest.approx(500, abs=10)
     assert 0.8 < score.dice < 0.95
     assert math.isnan(score.confidence)
+
+
+def test_the_models_acpc_frame_is_scored_against_the_manifests(tmp_path, monkeypatch):
+    _bar(tmp_path, "image.png", 0)
+    _bar(tmp_path, "label.png", 0)
+
+    def segment(image, *, model):
+        frame = Frame(np.array([0.0, 2.0, 0.0]), np.array([0.0, 1.0, 0.0]))
+        return replace(callosum_of(soft_bar((120, 160), 0.5, 50, 10, 0), 0.5), acpc=frame)
+
+    monkeypatch.setattr("mediseg.evaluate.scoring.segment_callosum", segment)
+    entry = "- {image: image.png, label: label.png, acpc: {midpoint_mm: [2, 3], angle_deg: -4}}"
+    result = evaluate(_manifest(tmp_path, entry), model="callosum-unet")
+    assert result.scores[0].acpc_angle_error_deg == pytest.approx(4)
+    assert result.scores[0].acpc_midpoint_error_mm == pytest.approx(3)
+    assert "AC-PC angle error" in write_evaluation(result, tmp_path / "out")[-1].read_text()
 
 
 def test_a_volume_is_scored_in_ml(tmp_path):
