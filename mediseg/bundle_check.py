@@ -28,7 +28,9 @@ DOMAINS = ("", "ai.onnx")
 DTYPES = {"float32": "tensor(float)", "float16": "tensor(float16)"}
 #: Sides of the probe, in multiples of what the network pads to: not square, so that swapped axes show.
 PROBE_SIDES = {2: (64, 96), 3: (32, 48, 32)}
-PROBE_TOLERANCE = 1e-3
+#: How much mean and spread of the answer may differ from the stored ones, as a share of these: processors round
+#: differently, and a probability far from the border is a small number that follows its logit's rounding.
+PROBE_TOLERANCE = 0.02
 
 
 def verify(model: str) -> list[str]:
@@ -125,19 +127,25 @@ def check_probe(run: Callable[[Floats], Floats], metadata: Mapping[str, Any]) ->
     if probe is None:
         return []
     mean, spread = answer(run(probe_input(probe["shape"])))
-    off = max(abs(mean - probe["mean"]), abs(spread - probe["spread"]))
-    if math.isfinite(off) and off <= probe["tolerance"]:
+    same = (
+        math.isclose(a, b, rel_tol=probe["tolerance"]) for a, b in ((mean, probe["mean"]), (spread, probe["spread"]))
+    )
+    if all(same):
         return []
-    return [f"the probe's answer is {mean:.5f} +- {spread:.5f}, not {probe['mean']:.5f} +- {probe['spread']:.5f}"]
+    return [f"the probe's answer is {mean:.4g} +- {spread:.4g}, not {probe['mean']:.4g} +- {probe['spread']:.4g}"]
 
 
 def made_probe(
-    run: Callable[[Floats], Floats], dims: int, multiple: int, size: Sequence[int] | None = None
+    run: Callable[[Floats], Floats], shape: Sequence[int], tolerance: float = PROBE_TOLERANCE
 ) -> dict[str, Any]:
-    """Return the probe to be stored for a model; ``size`` where the model takes no other."""
-    sides = size or [-(-side // multiple) * multiple for side in PROBE_SIDES[dims]]
-    mean, spread = answer(run(probe_input([1, 1, *sides])))
-    return {"shape": [1, 1, *sides], "mean": mean, "spread": spread, "tolerance": PROBE_TOLERANCE}
+    """Return the probe to be stored for a model: what it answers to ``probe_input`` of ``shape``, in short."""
+    mean, spread = answer(run(probe_input(list(shape))))
+    return {"shape": list(shape), "mean": mean, "spread": spread, "tolerance": tolerance}
+
+
+def probe_shape(dims: int, multiple: int) -> tuple[int, ...]:
+    """Return the shape of the probe of a model that takes any size."""
+    return (1, 1, *(-(-side // multiple) * multiple for side in PROBE_SIDES[dims]))
 
 
 def probe_input(shape: list[int]) -> Floats:
@@ -152,7 +160,7 @@ def probe_input(shape: list[int]) -> Floats:
 
 def answer(output: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Return mean and standard deviation of an output, to six digits."""
-    return round(float(output.mean(dtype=np.float64)), 6), round(float(output.std(dtype=np.float64)), 6)
+    return float(f"{output.mean(dtype=np.float64):.6g}"), float(f"{output.std(dtype=np.float64):.6g}")
 
 
 def _holds_something(path: Path) -> bool:

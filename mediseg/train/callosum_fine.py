@@ -68,8 +68,8 @@ RUNTIME = {
         "threshold": 0.5,
         "looks": [[0.0, 0.0, 0.0], [0.375, 0.0, 2.0], [0.0, 0.375, -2.0], [0.375, 0.375, 0.0]],
         "use": "run once a look (the window moved to the right and down by so many mm, turned by so many degrees), "
-        "resample each probability linearly to the image's own grid (0 beyond the window) and average; do it twice, the "
-        "second time level on what the first time found",
+        "resample each probability linearly to the image's own grid (0 beyond the window) and average; do it twice, "
+        "the second time level on what the first time found",
     },
 }
 METADATA = {

@@ -1,4 +1,4 @@
-"""What a training leaves to be read: ``log.csv``, and the same for TensorBoard where tensorboardX is installed."""
+"""What a training leaves to be read: ``log.csv``, and the same for TensorBoard where tensorboard is installed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Journal:
         self._path = out / "log.csv"
         _trim(self._path, step)
         self._board: Any = None
-        if find_spec("tensorboardX") is not None:
-            from tensorboardX import SummaryWriter
+        if find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
