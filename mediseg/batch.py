@@ -63,7 +63,12 @@ def run_batch(
             if finished is not None:
                 finished(case)
     finally:
-        _write_index(recipe, [cases[i] for i in sorted(cases)], out)
+        ended = [cases[i] for i in sorted(cases)]
+        try:
+            _write_index(recipe, ended, out)
+        except OutputError:
+            if all(case.exit_code != Exit.UNWRITABLE for case in ended):  # else a case has said so already
+                raise
     ordered = tuple(cases[i] for i in range(len(items)))
     return Batch(ordered, exit_of(case.exit_code for case in ordered))
 
@@ -223,9 +228,10 @@ def _write_index(recipe: Recipe, cases: Sequence[Case], out: Path) -> None:
         "counts": counts,
         "cases": [{"case": r.case, "status": r.status, "reason": r.reason} for r in records],
     }
+    # run.json first: it is what tells the next run that the index is mediseg's own, should the disk fill up here
+    write_bytes_atomically(out / "run.json", (json.dumps(summary, indent=2, default=str) + "\n").encode())
     write_bytes_atomically(out / "index.html", render_index(everything).encode())
     write_bytes_atomically(out / "index.csv", index_csv(everything).encode())
-    write_bytes_atomically(out / "run.json", (json.dumps(summary, indent=2, default=str) + "\n").encode())
 
 
 def _of_earlier_runs(out: Path, present: Set[str]) -> list[CaseRecord]:

@@ -1,12 +1,15 @@
 import csv
+import errno
 import json
 import pickle
+import tempfile
 
 import numpy as np
 import pytest
 
 from mediseg.batch import run_batch
 from mediseg.casefile import RunOptions
+from mediseg.casefolder import UNFINISHED
 from mediseg.errors import Exit, OutputError
 from mediseg.io.cases import find_cases
 from mediseg.recipe import load_recipe
@@ -123,3 +126,33 @@ def test_an_index_of_somebody_else_is_not_overwritten(folder, tmp_path):
     with pytest.raises(OutputError, match="an index that mediseg has not written"):
         _run(folder, tmp_path)
     assert (tmp_path / "index.html").read_text() == "my site"
+
+
+@pytest.mark.parametrize(
+    ("full", "message"),
+    [(("report.html", "index.html"), ""), (("run.json",), "run.json"), (("index.csv",), "index.csv")],
+)
+def test_after_a_full_disk_the_next_run_goes_on(tmp_path, monkeypatch, full, message):
+    path = write_nifti(tmp_path / "in" / "a.nii.gz", shaded_ball())
+    out, make = tmp_path / "out", tempfile.mkstemp
+
+    def no_room(prefix, **more):
+        if prefix.startswith(tuple(f".{name}" for name in full)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return make(prefix=prefix, **more)
+
+    monkeypatch.setattr(tempfile, "mkstemp", no_room)
+    if message:
+        with pytest.raises(OutputError, match=f"{message}: No space left on device"):
+            _run(path, out)
+    else:
+        batch = _run(path, out)
+        assert (batch.exit_code, batch.cases[0].status) == (Exit.UNWRITABLE, "failed")
+        assert (out / "a" / "corrected.nii.gz").is_file()
+        assert (out / "a" / UNFINISHED).is_file()
+        assert not (out / "a" / "report.json").exists()
+    monkeypatch.undo()
+    again = _run(path, out)
+    assert [(case.status, case.resumed) for case in again.cases] == [("done", bool(message))]
+    assert {p.name for p in out.iterdir()} == {"a", "run.json", "index.html", "index.csv"}
+    assert not (out / "a" / UNFINISHED).exists()
