@@ -163,7 +163,7 @@ def draw(rng: Generator, image: Bytes, pose: Pose, gentle_share: float) -> tuple
     matrix = window_affine(rng, pose)
     if rng.random() < 0.4:
         image = surround(rng, image)
-    fine = sampled(image, _places(matrix))
+    fine = sampled(image, places(matrix))
     if rng.random() < gentle_share:
         seen = touch(rng, fine, SHAPE)
     else:
@@ -176,10 +176,11 @@ def draw(rng: Generator, image: Bytes, pose: Pose, gentle_share: float) -> tuple
 def plain_window(image: Bytes, pose: Pose) -> Floats:
     """Return the level window of a slice as it was scanned, normalised."""
     matrix = placed(pose, 0.0, (1.0, 1.0), np.zeros(2))
-    return normalize_percentiles(resized(sampled(image, _places(matrix)), SHAPE))
+    return normalize_percentiles(resized(sampled(image, places(matrix)), SHAPE))
 
 
-def _places(matrix: npt.NDArray[np.float64]) -> Floats:
+def places(matrix: npt.NDArray[np.float64]) -> Floats:
+    """Return the frame position (column, row) of every fine window pixel."""
     rows, columns = (np.arange(FINE * n, dtype=np.float32) for n in SHAPE)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1)
     return (grid @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mediseg import Brain, Geometry, Refusal, RotatedROI, Segment, Segmentation, Volume
+from mediseg.results import Callosum, Frame
 from mediseg.steps.scanplan import angulation, plan_scan
 
 UPRIGHT = np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -50,6 +51,38 @@ def test_slices_cover_the_brain_and_its_margin():
         covered = group.slices * 5 - 1
         assert covered >= 2 * (78 + 5)  # the ball's voxel centres reach 78 to 80 mm
         assert covered <= 2 * (80 + 5) + 5
+
+
+def _callosum(direction_lps: tuple[float, float, float] | None) -> Callosum:
+    grid = Geometry.from_axes((4, 4, 1), UPRIGHT, (1, 1, 1), center_lps_mm=(0, 0, 0))
+    mask = Segmentation(np.ones(grid.shape, np.uint8), grid, (Segment(1, "corpus callosum"),))
+    frame = None if direction_lps is None else Frame(np.zeros(3), np.array(direction_lps))
+    return Callosum(mask, Volume(np.ones(grid.shape, np.float32), grid), frame)
+
+
+def test_slices_along_the_acpc_line_wherever_the_roi_points():
+    a = np.radians(4)
+    callosum = _callosum((0.0, np.cos(a), np.sin(a)))
+    plans = [plan_scan(_roi(angle), None, callosum, align="acpc") for angle in (10.0, -7.0)]
+    for plan in plans:
+        groups = {g.name: g for g in plan.groups}
+        assert plan.align == "acpc"
+        assert groups["transversal"].image_orientation == pytest.approx((1, 0, 0, 0, np.cos(a), np.sin(a)))
+        assert groups["coronal"].normal_lps == pytest.approx((0, np.cos(a), np.sin(a)))
+        assert np.abs(groups["sagittal"].normal_lps) == pytest.approx((1, 0, 0))
+        assert groups["transversal"].center_lps_mm == pytest.approx((1, 2, 3))
+
+
+def test_an_acpc_line_off_the_rois_plane_is_laid_into_it():
+    plan = plan_scan(_roi(), None, _callosum((0.3, 0.9, 0.1)), align="acpc")
+    sagittal = next(g for g in plan.groups if g.name == "sagittal")
+    assert np.abs(sagittal.normal_lps) == pytest.approx((1, 0, 0))
+
+
+@pytest.mark.parametrize("callosum", [None, _callosum(None)])
+def test_no_acpc_line_is_refused(callosum):
+    with pytest.raises(Refusal, match="needs the AC-PC frame"):
+        plan_scan(_roi(), None, callosum, align="acpc")
 
 
 def test_centre_on_the_brain():

@@ -90,3 +90,26 @@ def test_probed_sizes_hold_to_the_multiple_and_are_not_all_square():
     assert any(shape[2] != shape[3] for shape in shapes)
     assert any(shape[0] == 2 for shape in shapes)
     assert all(shape[0] == 1 for shape in export.probe_shapes((1, 1, 64, 64, 64), 16))
+
+
+def test_a_fixed_size_stays_fixed_but_for_the_batch(tmp_path):
+    torch.manual_seed(0)
+    numbers = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, 2), torch.nn.Flatten(), torch.nn.Linear(2 * 3 * 4, 3))
+    own = {**METADATA["mediseg"], "input": {"name": "image", "fixed_size": True}, "output": {"name": "frame"}}
+    path = export.export_bundle(
+        numbers,
+        tmp_path,
+        metadata={**METADATA, "mediseg": own},
+        example_shape=(1, 1, 8, 10),
+        card="# Card\n",
+        licence="Terms\n",
+    )
+    session = onnxruntime.InferenceSession(str(path))
+    assert session.get_inputs()[0].shape == ["batch", 1, 8, 10]
+    assert session.run(None, {"image": np.zeros((5, 1, 8, 10), np.float32)})[0].shape == (5, 3)
+    assert json.loads((tmp_path / "configs" / "metadata.json").read_text())["mediseg"]["probe"]["shape"] == [
+        1,
+        1,
+        8,
+        10,
+    ]
