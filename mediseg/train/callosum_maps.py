@@ -202,11 +202,30 @@ def _label_slices(labels: Bytes, plane: Midplane, posterior: Floats, inferior: F
     points[0] -= first
     best, answer = np.full(points.shape[1:], 1e-3, np.float32), np.zeros(points.shape[1:], np.uint8)
     for label in np.unique(part):
-        share = ndimage.gaussian_filter((part == label).astype(np.float32), _LABEL_SIGMA, truncate=3.0)
-        found = ndimage.map_coordinates(share, points, order=1, output=np.float32)
-        ahead = found > best
-        best[ahead], answer[ahead] = found[ahead], label
+        box = _grown_box(part == label, 3)
+        share = ndimage.gaussian_filter((part[box] == label).astype(np.float32), _LABEL_SIGMA, truncate=3.0)
+        seen = (_within(points[2], box[2], axis=0), _within(points[1], box[1], axis=1))
+        start = np.array([one.start for one in box]).reshape(3, 1, 1, 1)
+        found = ndimage.map_coordinates(share, points[:, *seen] - start, order=1, output=np.float32)
+        ahead = found > best[seen]
+        best[seen][ahead], answer[seen][ahead] = found[ahead], label
     return answer
+
+
+def _grown_box(inside: Bools, margin: int) -> tuple[slice, slice, slice]:
+    """Return the box of what is True (something is), ``margin`` voxels larger on each side where the array goes on."""
+    box = []
+    for axis, count in enumerate(inside.shape):
+        filled = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
+        box.append(slice(max(0, int(filled[0]) - margin), min(count, int(filled[-1]) + margin + 1)))
+    return box[0], box[1], box[2]
+
+
+def _within(positions: Floats, box: slice, axis: int) -> slice:
+    """Return the rows (``axis`` 0) or columns (1) of which any position lies in a box's extent."""
+    others = tuple(other for other in range(3) if other != axis)
+    near = np.flatnonzero((positions.max(axis=others) >= box.start) & (positions.min(axis=others) <= box.stop))
+    return slice(int(near[0]), int(near[-1]) + 1) if near.size else slice(0, 0)
 
 
 def _reference(labels: Bytes, plane: Midplane, posterior: Floats, inferior: Floats, cuts: Sequence[Points]) -> Bytes:
