@@ -26,7 +26,7 @@ import onnx
 import onnxruntime
 import torch
 
-from mediseg.inference import bundle_names
+from mediseg.inference import bundle_names, load_bundle
 from mediseg.train.export import write_onnx
 from mediseg.train.networks import NETWORKS, build
 from mediseg.train.rounding import Half, Int8
