@@ -123,11 +123,16 @@ def model_record(step: RecipeStep) -> ModelRecord | None:
     """Return which network a step uses, after checking it; None for a step without one. Raises UsageError."""
     if "model" not in step.settings:
         return None
-    from mediseg.inference import load_bundle
+    from mediseg.inference import Bundle, load_bundle
     from mediseg.record import ModelRecord
 
-    bundle = load_bundle(step.settings["model"])
-    return ModelRecord(name=bundle.name, version=bundle.version, sha256=bundle.sha256, licence=bundle.licence)
+    def record(bundle: Bundle) -> ModelRecord:
+        with_ = tuple(record(one) for one in bundle.companions)
+        return ModelRecord(
+            name=bundle.name, version=bundle.version, sha256=bundle.sha256, licence=bundle.licence, companions=with_
+        )
+
+    return record(load_bundle(step.settings["model"]))
 
 
 def check_models(recipe: Recipe) -> None:
@@ -137,7 +142,7 @@ def check_models(recipe: Recipe) -> None:
     for step in recipe.steps:
         if "model" in step.settings:
             shipped = load_bundle(str(step.info.settings["model"].default))
-            load_bundle(step.settings["model"], str(shipped.settings["kind"]))
+            _ = load_bundle(step.settings["model"], str(shipped.settings["kind"])).companions
 
 
 def _recipe_record(job: Job) -> RecipeRecord:

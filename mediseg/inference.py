@@ -39,6 +39,21 @@ class Bundle:
         return str(self.settings["licence"])
 
     @property
+    def companions(self) -> tuple[Bundle, ...]:
+        """The bundles that this one names to go on where it stops, checked like itself. Raises UsageError."""
+        return tuple(load_bundle(name, kind) for kind, name in self._companions.items())
+
+    def companion(self, kind: str) -> Bundle | None:
+        """Return the bundle of a kind that this one names; None if it names none. Raises UsageError."""
+        name = self._companions.get(kind)
+        return None if name is None else load_bundle(name, kind)
+
+    @property
+    def _companions(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self.settings.get("companions", {})
+        return found
+
+    @property
     def spacing_mm(self) -> float:
         """Spacing of the grid that the network expects."""
         return float(self.settings["input"]["spacing_mm"])
@@ -103,7 +118,7 @@ def _providers(device: str) -> list[str]:
     return ["CUDAExecutionProvider", "CPUExecutionProvider"] if use_cuda else ["CPUExecutionProvider"]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _session(onnx: Path, sha256: str, threads: int, device: str) -> Any:
     """Return the session for a model, made once a process; the checksum in the key reloads a replaced model."""
     import onnxruntime

@@ -106,12 +106,13 @@ class SourceRecord(_Record):
 
 
 class ModelRecord(_Record):
-    """The network a step used, with the licence of its weights."""
+    """The network a step used, with the licence of its weights, and those that go on where it stops."""
 
     name: str
     version: str = ""
     sha256: str = ""
     licence: str = ""
+    companions: tuple[ModelRecord, ...] = ()
 
 
 class StepRecord(_Record):

@@ -34,11 +34,11 @@ def segment_callosum(
     """Segment the corpus callosum on one mid-sagittal slice (any matrix, spacing and axis order).
 
     A first network sees the whole slice, face left, in ways that lie half a pixel apart. Where the bundle names a
-    second one (``refine``), that sees the window about what was found, turned level, and draws the border. The
-    probabilities are brought back to the image's own grid (linear) and averaged before the threshold, and the largest
-    part is kept; a neck too thin for the network is closed, with a LOW_CONFIDENCE warning. Where the bundle names one
-    for it (``acpc``), a third network gives the AC-PC frame. ``plausibility`` (0..1) compares area, length and
-    circularity to the training population, ``certainty`` is the mean probability inside.
+    companion for it, that one sees the window about what was found, turned level, and draws the border. Probabilities
+    are brought back to the image's own grid (linear) and averaged before the threshold, and the largest part is kept; a
+    neck too thin for the network is closed, with a LOW_CONFIDENCE warning. Another companion gives the AC-PC frame.
+    ``plausibility`` (0..1) compares area, length and circularity to the training population, ``certainty`` is the mean
+    probability inside.
 
     Raises Refusal when the image is no single sagittal slice or no corpus callosum is found.
     """
@@ -69,9 +69,9 @@ def segment_callosum(
 
 def _refined(upright: Volume, first: Floats, bundle: Bundle, threshold: float) -> Floats:
     """Look a second time, at the window about the largest part; and once more, level on what that showed."""
-    if "refine" not in bundle.settings or not (first >= _JOIN).any():
+    fine = bundle.companion("callosum-fine")
+    if fine is None or not (first >= _JOIN).any():
         return first
-    fine = load_bundle(str(bundle.settings["refine"]), "callosum-fine")
     probability = first
     for _ in range(2):
         level = threshold if (probability >= threshold).any() else _JOIN
@@ -83,9 +83,8 @@ def _refined(upright: Volume, first: Floats, bundle: Bundle, threshold: float) -
 
 
 def _acpc(upright: Volume, part: npt.NDArray[np.float64], bundle: Bundle) -> Frame | None:
-    if "acpc" not in bundle.settings:
-        return None
-    return acpc_frame(upright, pose_of(upright, part), load_bundle(str(bundle.settings["acpc"]), "acpc"))
+    model = bundle.companion("acpc")
+    return None if model is None else acpc_frame(upright, pose_of(upright, part), model)
 
 
 def _face_left(image: Volume) -> Volume:

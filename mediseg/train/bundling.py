@@ -44,6 +44,8 @@ def described(metadata: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
     said = stage.bundle
     own = {**metadata["mediseg"], "licence": said.licence}
     own["name"] = said.name or own["name"]
+    if said.companions:
+        own["companions"] = said.companions
     own["training"] = stage.model_dump(mode="json", exclude={"bundle", "data", "start"})
     return {
         **metadata,

@@ -93,6 +93,7 @@ class BundlePart(_Part):
     authors: str = "not stated"
     data_source: str = "not stated"
     description: str | None = None
+    companions: dict[str, str] = Field({}, description="bundles that go on where this one stops: kind and name")
     logit_offset: float = Field(0.0, description="added to the logits on export, so that the border lies at 0.5")
 
 
