@@ -51,6 +51,9 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         self.bundle = load_bundle(str(folder), "callosum")
+        if self.bundle.companions:
+            msg = f"{self.bundle.name} goes on with other networks, which this script does not run: use mediseg evaluate"
+            raise ValueError(msg)
         self.own = self.bundle.settings
 
     def probability(self, image: Floats, pixel_mm: tuple[float, float]) -> Floats:

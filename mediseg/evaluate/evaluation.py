@@ -41,6 +41,7 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """Return summary.json's content: what was judged, with what, and every table. NaN becomes null."""
         model = self.model
+        used = [model, *model.companions] if model else []
         return {
             "mediseg": __version__,
             "manifest": {
@@ -50,7 +51,7 @@ class Evaluation:
                 "licence": sorted({e.licence for e in self.manifest.entries}),
                 "origin": sorted({e.origin for e in self.manifest.entries}),
             },
-            "model": {"name": model.name, "version": model.version, "sha256": model.sha256} if model else None,
+            "models": [{"name": one.name, "version": one.version, "sha256": one.sha256} for one in used],
             "seed": self.seed,
             "resamples": tables.RESAMPLES,
             "groups": [tables.as_json(group) for group in self.groups],
