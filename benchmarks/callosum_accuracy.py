@@ -52,7 +52,7 @@ class Network:
     def __init__(self, folder: Path) -> None:
         self.bundle = load_bundle(str(folder), "callosum")
         if self.bundle.companions:
-            msg = f"{self.bundle.name} goes on with other networks, which this script does not run: use mediseg evaluate"
+            msg = f"{self.bundle.name} names further networks, which this script does not run: use mediseg evaluate"
             raise ValueError(msg)
         self.own = self.bundle.settings
 
