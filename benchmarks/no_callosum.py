@@ -25,14 +25,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from callosum_accuracy import HELD_OUT_SITES, SOURCE_MM, frames, turned
+from callosum_accuracy import MANIFEST, SOURCE_MM, turned
 from painted_callosum import volume
 
 from mediseg import Refusal, Volume, load, localize_roi, open_study, segment_callosum
+from mediseg.evaluate.manifest import load_manifest
+from mediseg.evaluate.pairs import read_pair
 from mediseg.inference import load_bundle
 from mediseg.numerics.shapes import isolated, outline, polygon_area, polygon_perimeter
 from mediseg.results import Callosum
-from mediseg.train.negatives import KINDS, Kind, Plain, load_sources, plain_window, slices_of_head
+from mediseg.train.negatives import KINDS, MADE, Kind, Plain, load_sources, plain_window, slices_of_head
 from mediseg.train.scanner import noisy, shaded
 
 COUNT = 200
@@ -67,7 +69,7 @@ class Answer:
 
 def drawn(data: Path, kinds: Sequence[Kind], count: int) -> Iterator[tuple[str, str, Floats, float]]:
     """Yield kind, name, image and pixel size of the slices drawn from held-out sources or made by code."""
-    sources = load_sources(data, held_out=True)
+    sources = load_sources(data, held_out=True) if set(kinds) - set(MADE) else {}
     for kind in kinds:
         for number in range(count):
             rng = np.random.default_rng((SEED, zlib.crc32(kind.encode()), number))
@@ -133,10 +135,13 @@ def photographs(folder: Path | None) -> Iterator[tuple[str, str, Floats, float]]
 
 def good(data: Path) -> Iterator[tuple[str, str, Floats, float]]:
     """Yield the held-out slices with a callosum, as they are and turned."""
-    for name, _site, image, mask in frames(data / "cc_msp", HELD_OUT_SITES):
-        yield "good", name, image, SOURCE_MM
-        seen, _truth, pixel_mm = turned(image, mask, name)
-        yield "good turned", name, seen, pixel_mm
+    for entry in load_manifest(MANIFEST, data / "cc_msp").only("test").entries:
+        scan, label = read_pair(entry)
+        image = np.ascontiguousarray(scan.array[:, :, 0].T, np.float32)
+        mask = np.ascontiguousarray(label.mask()[:, :, 0].T, np.float32)
+        yield "good", entry.id, image, SOURCE_MM
+        seen, _truth, pixel_mm = turned(image, mask, entry.id)
+        yield "good turned", entry.id, seen, pixel_mm
 
 
 def everything(options: argparse.Namespace) -> Iterator[tuple[str, str, Floats, float]]:
@@ -209,6 +214,24 @@ def table(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
     return rows
 
 
+def limits(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+    """Return, per feature, the limit that refuses at most 1 % of the good slices, and what it refuses of each kind.
+
+    A slice that the recipe refuses is refused anyway.
+    """
+    fine = [a for a in answers if a.kind.startswith("good")]
+    rows = {}
+    for feature in ("confidence", "certainty", "plausibility", "core"):
+        limit = float(np.percentile([getattr(a, feature) for a in fine], 1.0, method="lower"))
+        rows[feature] = {"limit": round(limit, 4)}
+        for kind in dict.fromkeys(a.kind for a in answers):
+            own = [a for a in answers if a.kind == kind]
+            rows[feature][kind] = round(
+                float(np.mean([a.recipe_refused or getattr(a, feature) < limit for a in own])), 4
+            )
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with labelmaps/, heads/, spine/, cc_msp/ ...")
@@ -241,8 +264,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{options.bundle:14s} {'n':>5s} {'segment refuses':>16s} {'recipe refuses':>15s}")
     for kind, row in rows.items():
         print(f"{kind:14s} {row['slices']:5.0f} {row['segment']:16.1%} {row['recipe']:15.1%}")
+    found = limits(answers) if any(kind.startswith("good") for kind in rows) else {}
+    for feature, row in found.items():
+        print(
+            f"with {feature} >= {row['limit']:.3f}, refused: ", *(f"{k} {v:.1%}" for k, v in row.items() if k in rows)
+        )
     if options.json:
-        report = {"sha256": load_bundle(options.bundle).sha256, "no_callosum": rows}
+        report = {"sha256": load_bundle(options.bundle).sha256, "no_callosum": rows, "limits": found}
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.accepted and seen:
         seen += [np.zeros_like(seen[0])] * (-len(seen) % 10)
