@@ -18,20 +18,23 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from callosum_accuracy import HELD_OUT_SITES, SOURCE_MM, frames, turned
+from callosum_accuracy import MANIFEST, SOURCE_MM, turned
 from painted_callosum import volume
 
 from mediseg import Refusal, Volume, load, localize_roi, open_study, segment_callosum
+from mediseg.evaluate.manifest import load_manifest
+from mediseg.evaluate.pairs import read_pair
 from mediseg.inference import load_bundle
 from mediseg.numerics.shapes import isolated, outline, polygon_area, polygon_perimeter
 from mediseg.results import Callosum
-from mediseg.train.negatives import KINDS, Plain, load_sources, plain_window, slices_of_head
+from mediseg.train.negatives import KINDS, MADE, Kind, Plain, load_sources, plain_window, slices_of_head
 from mediseg.train.scanner import noisy, shaded
 
 COUNT = 200
@@ -64,14 +67,14 @@ class Answer:
     touches: bool = False
 
 
-def drawn(data: Path) -> Iterator[tuple[str, str, Floats, float]]:
+def drawn(data: Path, kinds: Sequence[Kind], count: int) -> Iterator[tuple[str, str, Floats, float]]:
     """Yield kind, name, image and pixel size of the slices drawn from held-out sources or made by code."""
-    sources = load_sources(data, held_out=True)
-    for kind in KINDS:
-        for number in range(COUNT):
+    sources = load_sources(data, held_out=True) if set(kinds) - set(MADE) else {}
+    for kind in kinds:
+        for number in range(count):
             rng = np.random.default_rng((SEED, zlib.crc32(kind.encode()), number))
             pixel_mm = float(np.exp(rng.uniform(np.log(0.5), np.log(1.4))))
-            side = int(np.clip(round(230 / pixel_mm), 128, 512))
+            side = int(np.clip(round(230 / pixel_mm), 128, 288))
             image = plain_window(rng, sources, (side, side), pixel_mm, kind)
             if kind != "noise":
                 image = noisy(rng, shaded(rng, image))
@@ -132,10 +135,27 @@ def photographs(folder: Path | None) -> Iterator[tuple[str, str, Floats, float]]
 
 def good(data: Path) -> Iterator[tuple[str, str, Floats, float]]:
     """Yield the held-out slices with a callosum, as they are and turned."""
-    for name, _site, image, mask in frames(data / "cc_msp", HELD_OUT_SITES):
-        yield "good", name, image, SOURCE_MM
-        seen, _truth, pixel_mm = turned(image, mask, name)
-        yield "good turned", name, seen, pixel_mm
+    for entry in load_manifest(MANIFEST, data / "cc_msp").only("test").entries:
+        scan, label = read_pair(entry)
+        image = np.ascontiguousarray(scan.array[:, :, 0].T, np.float32)
+        mask = np.ascontiguousarray(label.mask()[:, :, 0].T, np.float32)
+        yield "good", entry.id, image, SOURCE_MM
+        seen, _truth, pixel_mm = turned(image, mask, entry.id)
+        yield "good turned", entry.id, seen, pixel_mm
+
+
+def everything(options: argparse.Namespace) -> Iterator[tuple[str, str, Floats, float]]:
+    """Yield every slice of the kinds that are wanted."""
+    wanted = set(options.kinds)
+    if "good" in wanted:
+        yield from good(options.data)
+    yield from drawn(options.data, [kind for kind in KINDS if kind in wanted], options.count)
+    if "lateral" in wanted:
+        yield from lateral_scans(options.data)
+    if "phantom" in wanted:
+        yield from real_phantom(options.data)
+    if "photo" in wanted:
+        yield from photographs(options.photos)
 
 
 def square(plain: Plain) -> tuple[Floats, float]:
@@ -194,35 +214,64 @@ def table(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
     return rows
 
 
+def limits(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+    """Return, per feature, the limit that refuses at most 1 % of the good slices, and what it refuses of each kind.
+
+    A slice that the recipe refuses is refused anyway.
+    """
+    fine = [a for a in answers if a.kind.startswith("good")]
+    rows = {}
+    for feature in ("confidence", "certainty", "plausibility", "core"):
+        limit = float(np.percentile([getattr(a, feature) for a in fine], 1.0, method="lower"))
+        rows[feature] = {"limit": round(limit, 4)}
+        for kind in dict.fromkeys(a.kind for a in answers):
+            own = [a for a in answers if a.kind == kind]
+            rows[feature][kind] = round(
+                float(np.mean([a.recipe_refused or getattr(a, feature) < limit for a in own])), 4
+            )
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with labelmaps/, heads/, spine/, cc_msp/ ...")
     parser.add_argument("--bundle", default="callosum-unet", help="name of a shipped bundle, or a bundle's folder")
     parser.add_argument("--photos", type=Path, help="folder with photographs (scikit-image's data folder, say)")
-    parser.add_argument("--csv", type=Path, help="write one line per slice here, with the features of the answer")
+    parser.add_argument("--kinds", nargs="*", choices=(*KINDS, "good"), default=(*KINDS, "good"), help="only these")
+    parser.add_argument("--count", type=int, default=COUNT, help="slices of each drawn kind")
+    parser.add_argument("--csv", type=Path, help="write one line per slice here, as they come, with its features")
     parser.add_argument("--json", type=Path, help="write the table here, with the model's sha256")
     parser.add_argument("--accepted", type=Path, help="write the slices that were not refused here, as pictures (PNG)")
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    answers, seen = [], []
-    for part in (good, drawn, lateral_scans, real_phantom, lambda _data: photographs(options.photos)):
-        for kind, name, image, pixel_mm in part(options.data):
+    answers: list[Answer] = []
+    seen: list[npt.NDArray[np.uint8]] = []
+    with ExitStack() as stack:
+        writer = None
+        if options.csv:
+            writer = csv.DictWriter(
+                stack.enter_context(options.csv.open("w", newline="", buffering=1)), Answer.__slots__
+            )
+            writer.writeheader()
+        for kind, name, image, pixel_mm in everything(options):
             answer = judge(kind, name, image, pixel_mm, options.bundle)
             answers.append(answer)
+            if writer is not None:
+                writer.writerow(asdict(answer))
             if not answer.recipe_refused and not kind.startswith("good"):
                 seen.append(thumbnail(f"{name} {answer.confidence:.2f}", image))
     rows = table(answers)
     print(f"{options.bundle:14s} {'n':>5s} {'segment refuses':>16s} {'recipe refuses':>15s}")
     for kind, row in rows.items():
         print(f"{kind:14s} {row['slices']:5.0f} {row['segment']:16.1%} {row['recipe']:15.1%}")
-    if options.csv:
-        with options.csv.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(Answer.__slots__))
-            writer.writeheader()
-            writer.writerows(asdict(one) for one in answers)
+    found = limits(answers) if any(kind.startswith("good") for kind in rows) else {}
+    for feature, row in found.items():
+        print(
+            f"with {feature} >= {row['limit']:.3f}, refused: ", *(f"{k} {v:.1%}" for k, v in row.items() if k in rows)
+        )
     if options.json:
-        answer = {"sha256": load_bundle(options.bundle).sha256, "no_callosum": rows}
-        options.json.write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
+        report = {"sha256": load_bundle(options.bundle).sha256, "no_callosum": rows, "limits": found}
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.accepted and seen:
         seen += [np.zeros_like(seen[0])] * (-len(seen) % 10)
         lines = [np.hstack(seen[start : start + 10]) for start in range(0, len(seen), 10)]
