@@ -22,8 +22,8 @@ NEEDED = ("torch", "monai", "onnx")
     epilog="Example: mediseg train callosum-unet --data slices --out runs/callosum",
 )
 @click.argument("config", metavar="CONFIG")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of the training data, before the one in CONFIG.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, before the one in CONFIG.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder or manifest of the data, before CONFIG's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, before CONFIG's.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(config: str, data: Path | None, out: Path | None, quiet: bool, debug: bool) -> int:

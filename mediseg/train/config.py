@@ -60,6 +60,7 @@ class DataPart(_Part):
     """Where the training data lie."""
 
     folder: Path | None = Field(None, description="the folder that the task reads, relative to the configuration")
+    manifest: Path | None = Field(None, description="in place of the folder: the manifest of mediseg evaluate")
     maps: Path | None = Field(None, description="folder with labelmaps/, heads_nichart/ and spine/, to paint from")
 
 
@@ -227,17 +228,18 @@ def _is_joined(key: str, base: Mapping[str, Any]) -> bool:
 
 def _placed(stage: Stage, here: Path, data: Path | None, folder: Path, name: str) -> Stage:
     """Make paths absolute, and names of earlier stages into their checkpoints."""
-    given = data.absolute() if data is not None else stage.data.folder
+    given = data.absolute() if data is not None else stage.data.folder or stage.data.manifest
     if given is None:
-        raise UsageError(f"{name} names no data; give --data DIR, or data: {{folder: DIR}} in the file")
+        raise UsageError(f"{name} names no data; give --data, or data.folder or data.manifest in the file")
     found = here / given
-    if not found.is_dir():
-        raise UsageError(f"{name}: the data folder {found} does not exist; give --data DIR")
+    if not found.exists():
+        raise UsageError(f"{name}: the data {found} do not exist; give --data DIR, or a manifest")
+    where = DataPart(folder=found) if found.is_dir() else DataPart(manifest=found)
     maps = None if stage.data.maps is None else here / stage.data.maps
     if maps is not None and not maps.is_dir():
         raise UsageError(f"{name}: the folder {maps} (data.maps) does not exist")
     start = tuple(str(_checkpoint(one, here, folder)) for one in stage.start)
-    return stage.model_copy(update={"data": DataPart(folder=found, maps=maps), "start": start})
+    return stage.model_copy(update={"data": where.model_copy(update={"maps": maps}), "start": start})
 
 
 def _checkpoint(text: str, here: Path, folder: Path) -> Path:
