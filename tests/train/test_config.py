@@ -82,7 +82,7 @@ def test_a_fault_is_one_line_that_says_what_to_do(write, tmp_path, text, message
 
 def test_label_maps_are_named_beside_the_data(write, tmp_path):
     text = WHOLE.replace("folder: slices", "folder: slices, maps: heads")
-    with pytest.raises(UsageError, match="the folder .*heads of maps does not exist; give --maps DIR"):
+    with pytest.raises(UsageError, match=r"the folder .*heads of maps does not exist; give --maps DIR"):
         config.load_config(write(text), out=tmp_path / "run")
     (run,) = config.load_config(write(text), maps=tmp_path, data=tmp_path, out=tmp_path / "run")
     assert (run.stage.data.folder, run.stage.data.maps) == (tmp_path, tmp_path)
