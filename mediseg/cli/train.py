@@ -22,11 +22,12 @@ NEEDED = ("torch", "monai", "onnx")
     epilog="Example: mediseg train callosum-unet --data slices --out runs/callosum",
 )
 @click.argument("config", metavar="CONFIG")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of the training data, before the one in CONFIG.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, before the one in CONFIG.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder or manifest of the data, before CONFIG's.")
+@click.option("--maps", type=click.Path(path_type=Path), help="Folder of label maps to paint from, before CONFIG's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, before CONFIG's.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(config: str, data: Path | None, out: Path | None, quiet: bool, debug: bool) -> int:
+def command(config: str, data: Path | None, maps: Path | None, out: Path | None, quiet: bool, debug: bool) -> int:
     """Train as CONFIG says: a YAML file, or the name of a shipped model to train it anew.
 
     The same command goes on where a run was stopped or killed. The run's folder gets checkpoint.pt, log.csv, the same
@@ -34,7 +35,7 @@ def command(config: str, data: Path | None, out: Path | None, quiet: bool, debug
     """
     from mediseg.train.config import load_config
 
-    runs = load_config(_config_path(config), data=data, out=out)
+    runs = load_config(_config_path(config), data=data, maps=maps, out=out)
     need_extra()
     with _Bar(quiet=quiet) as bar:
         folder = import_module("mediseg.train.train").train(runs, bar.say, bar.follow)

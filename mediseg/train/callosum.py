@@ -462,7 +462,7 @@ def population(slices: Slices) -> dict[str, object]:
     Area is the pixels'; perimeter (for circularity, 4 pi area / perimeter squared, and mean thickness, 2 area /
     perimeter) and the smallest box follow the outer contour through the border pixels' centres at 0.5 mm.
     """
-    values = np.array([_shape_of(mask) for mask in slices.masks])
+    values = np.array([_shape_of(mask) for mask in slices.masks if mask.any()])
     names = ("area_mm2", "length_mm", "width_mm", "circularity", "mean_thickness_mm")
     figures: dict[str, object] = {
         name: {"mean": round(float(column.mean()), 4), "sd": round(float(column.std(ddof=1)), 4)}

@@ -60,6 +60,7 @@ class DataPart(_Part):
     """Where the training data lie."""
 
     folder: Path | None = Field(None, description="the folder that the task reads, relative to the configuration")
+    manifest: Path | None = Field(None, description="in place of the folder: the manifest of mediseg evaluate")
     maps: Path | None = Field(None, description="folder with labelmaps/, heads_nichart/ and spine/, to paint from")
 
 
@@ -140,7 +141,9 @@ class Run:
     out: Path
 
 
-def load_config(path: Path, *, data: Path | None = None, out: Path | None = None) -> tuple[Run, ...]:
+def load_config(
+    path: Path, *, data: Path | None = None, maps: Path | None = None, out: Path | None = None
+) -> tuple[Run, ...]:
     """Read and check a configuration; return its stages in order. Paths come out absolute. Raises UsageError."""
     try:
         text = path.read_bytes()
@@ -152,7 +155,7 @@ def load_config(path: Path, *, data: Path | None = None, out: Path | None = None
     if folder is None:
         raise UsageError(f"{path.name} names no folder for the run; give --out DIR, or out: in the file")
     merged = [(folder, _whole(file))] if not file.stages else _staged(file, folder, path.name)
-    return tuple(Run(_placed(stage, here, data, folder, path.name), where) for where, stage in merged)
+    return tuple(Run(_placed(_with_data(stage, data, maps), here, folder, path.name), where) for where, stage in merged)
 
 
 def checked(raw: object, where: str, model: type[BaseModel] = TrainFile) -> Any:
@@ -225,19 +228,30 @@ def _is_joined(key: str, base: Mapping[str, Any]) -> bool:
     return key in ("schedule", "augmentation", "data") and isinstance(base[key], dict)
 
 
-def _placed(stage: Stage, here: Path, data: Path | None, folder: Path, name: str) -> Stage:
+def _with_data(stage: Stage, data: Path | None, maps: Path | None) -> Stage:
+    """Put what the command line says of the data before what the file says."""
+    part = stage.data
+    if data is not None:
+        part = DataPart(folder=data.absolute(), maps=part.maps)
+    if maps is not None:
+        part = part.model_copy(update={"maps": maps.absolute()})
+    return stage.model_copy(update={"data": part})
+
+
+def _placed(stage: Stage, here: Path, folder: Path, name: str) -> Stage:
     """Make paths absolute, and names of earlier stages into their checkpoints."""
-    given = data.absolute() if data is not None else stage.data.folder
+    given = stage.data.folder or stage.data.manifest
     if given is None:
-        raise UsageError(f"{name} names no data; give --data DIR, or data: {{folder: DIR}} in the file")
+        raise UsageError(f"{name} names no data; give --data, or data.folder or data.manifest in the file")
     found = here / given
-    if not found.is_dir():
-        raise UsageError(f"{name}: the data folder {found} does not exist; give --data DIR")
+    if not found.exists():
+        raise UsageError(f"{name}: the data {found} do not exist; give --data DIR, or a manifest")
+    where = DataPart(folder=found) if found.is_dir() else DataPart(manifest=found)
     maps = None if stage.data.maps is None else here / stage.data.maps
     if maps is not None and not maps.is_dir():
-        raise UsageError(f"{name}: the folder {maps} (data.maps) does not exist")
+        raise UsageError(f"{name}: the folder {maps} of maps does not exist; give --maps DIR")
     start = tuple(str(_checkpoint(one, here, folder)) for one in stage.start)
-    return stage.model_copy(update={"data": DataPart(folder=found, maps=maps), "start": start})
+    return stage.model_copy(update={"data": where.model_copy(update={"maps": maps}), "start": start})
 
 
 def _checkpoint(text: str, here: Path, folder: Path) -> Path:

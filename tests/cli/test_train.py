@@ -87,7 +87,7 @@ def test_without_the_extra_one_line_names_the_command(data, config, tmp_path, ca
     [
         (["train", "callosum-une"], 'there is no configuration "callosum-une" (did you mean "callosum-unet"?)'),
         (["train", "none.yaml"], "cannot read the configuration none.yaml: No such file"),
-        (["train", "callosum-unet", "--out", "r"], "train.yaml names no data; give --data DIR"),
+        (["train", "callosum-unet", "--out", "r"], "names no data; give --data, or data.folder or data.manifest"),
         (["export", "nowhere"], "nowhere is no run: it holds no config.json"),
         (["export", "nowhere", "--fp16", "--int8"], "choose one of --fp16 and --int8"),
     ],

@@ -67,8 +67,8 @@ def test_a_stage_says_what_differs_and_starts_from_an_earlier_one(write, tmp_pat
         (WHOLE.replace("rate: 0.001", "rate: -1"), "schedule.rate: input should be greater than 0"),
         (WHOLE.replace("task: callosum\n", ""), '"task" is missing'),
         (WHOLE.replace("steps: 9", "precision: half"), "schedule.precision: input should be 'auto'"),
-        (WHOLE.replace("folder: slices", "folder: nowhere"), "the data folder .*nowhere does not exist; give --data"),
-        (WHOLE.replace("data: {folder: slices}\n", ""), "names no data; give --data DIR"),
+        (WHOLE.replace("folder: slices", "folder: nowhere"), "the data .*nowhere do not exist; give --data DIR"),
+        (WHOLE.replace("data: {folder: slices}\n", ""), "names no data; give --data, or"),
         (STAGED.replace("name: b", "name: a"), "two stages have one name"),
         ("task: [1\n", r"no valid YAML \(line 2\)"),
         ("- 1\n", "a configuration must be pairs"),
@@ -78,6 +78,22 @@ def test_a_fault_is_one_line_that_says_what_to_do(write, tmp_path, text, message
     with pytest.raises(UsageError, match=f"^train.yaml.*{message}") as caught:
         config.load_config(write(text), out=tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_label_maps_are_named_beside_the_data(write, tmp_path):
+    text = WHOLE.replace("folder: slices", "folder: slices, maps: heads")
+    with pytest.raises(UsageError, match=r"the folder .*heads of maps does not exist; give --maps DIR"):
+        config.load_config(write(text), out=tmp_path / "run")
+    (run,) = config.load_config(write(text), maps=tmp_path, data=tmp_path, out=tmp_path / "run")
+    assert (run.stage.data.folder, run.stage.data.maps) == (tmp_path, tmp_path)
+
+
+def test_data_may_be_a_manifest(write, tmp_path):
+    (tmp_path / "all.yaml").write_text("")
+    (run,) = config.load_config(write(WHOLE.replace("folder: slices", "manifest: all.yaml")), out=tmp_path / "run")
+    assert (run.stage.data.folder, run.stage.data.manifest) == (None, tmp_path / "all.yaml")
+    (run,) = config.load_config(write(WHOLE), data=tmp_path / "all.yaml", out=tmp_path / "run")
+    assert (run.stage.data.folder, run.stage.data.manifest) == (None, tmp_path / "all.yaml")
 
 
 def test_a_file_without_a_folder_for_the_run_asks_for_one(write):

@@ -9,7 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mediseg.train.loop import Schedule, fit, load_average, progress  # noqa: E402 -- after importorskip
+from mediseg.train.journal import Journal  # noqa: E402 -- after importorskip
+from mediseg.train.loop import Schedule, Watch, fit, load_average, progress  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -96,6 +97,56 @@ def test_bfloat16_keeps_float32_weights(tmp_path):
     schedule = Schedule(steps=3, learning_rate=1e-2, bf16=True)
     trained = fit(small_network(), batch, mean_square, schedule, tmp_path)
     assert {p.dtype for p in trained.parameters()} == {torch.float32}
+
+
+def test_float16_scales_the_loss_and_a_resumed_run_knows_the_scale(tmp_path):
+    def network():
+        torch.manual_seed(3)
+        return torch.nn.Linear(8, 8)
+
+    def rows(step):
+        inputs = torch.rand(4, 8, generator=torch.Generator().manual_seed(step))
+        return inputs, inputs * 2
+
+    def cut(step):
+        if step == 8:
+            raise Cut
+        return rows(step)
+
+    schedule = Schedule(steps=12, learning_rate=1e-2, warmup=3, checkpoint_every=5, log_every=2, fp16=True)
+    whole = fit(network(), rows, mean_square, schedule, tmp_path / "whole")
+    with pytest.raises(Cut):
+        fit(network(), cut, mean_square, schedule, tmp_path / "cut")
+    resumed = fit(network(), rows, mean_square, schedule, tmp_path / "cut")
+    assert same(whole, resumed)
+    assert {p.dtype for p in resumed.parameters()} == {torch.float32}
+    states = [torch.load(tmp_path / part / "checkpoint.pt", weights_only=True)["scaler"] for part in ("whole", "cut")]
+    assert states[0] == states[1]
+    assert states[0]["scale"] > 1.0
+
+
+def test_scores_stand_in_the_log_every_so_often_and_at_the_end(tmp_path):
+    judged = []
+
+    def validate(network, step):
+        judged.append((step, network.training))
+        return {"score": step / 100, "other": 1.0}
+
+    watch = Watch(validate=validate, every=5)
+    fit(small_network(), batch, mean_square, SHORT, tmp_path, watch)
+    assert judged == [(5, False), (10, False), (12, False)]
+    with (tmp_path / "log.csv").open() as stream:
+        rows = {int(row["step"]): row["score"] for row in csv.DictReader(stream)}
+    assert rows == {2: "", 4: "", 5: "0.05000", 6: "", 8: "", 10: "0.10000", 12: "0.12000"}
+
+
+def test_a_log_without_scores_is_gone_on_with(tmp_path):
+    (tmp_path / "log.csv").write_text("step,loss,lr,seconds\n2,0.5,1e-3,1.0\n14,0.4,1e-3,2.0\n")
+    with Journal(tmp_path, 2) as journal:
+        journal.row(4, 0.25, 1e-3, 3.0, {"score": 0.5})
+    assert (tmp_path / "log.csv").read_text().split() == [
+        "step,loss,lr,seconds,score", "2,0.5,1e-3,1.0,", "4,0.250000,1.000e-03,3.0,0.50000",
+    ]  # fmt: skip
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import torch
 
+from mediseg.errors import UsageError
 from mediseg.train import acpc
 from mediseg.train.config import Run, Stage
 from mediseg.train.job import Job, Model, Say
@@ -20,6 +21,8 @@ def prepare(run: Run, say: Say) -> Job:
     """Read the slices and build the network."""
     stage = run.stage
     cv2.setNumThreads(1)
+    if stage.data.manifest is not None:
+        raise UsageError("the AC-PC task learns from how a folder's slices lie; give --data DIR, no manifest")
     slices, _ = read_slices(stage, run.out / "slices.npy")
     say(f"{len(slices.ids)} slices of {len(set(slices.sites))} sites")
     settings = take(acpc.batches, stage.augmentation, "augmentation", but=("seed",))

@@ -43,7 +43,8 @@ def bundle(stage: Stage, checkpoint: Path) -> NoReturn:
 
 def read_heads(run: Run, say: Say) -> list[Head]:
     """Return the prepared heads, kept beside the stages' folders for the next time."""
-    assert run.stage.data.folder is not None
+    if run.stage.data.folder is None:
+        raise UsageError("the brain is trained on a folder with labelmaps/ and heads_nichart/; give --data DIR")
     heads = load_heads(run.stage.data.folder, run.out.parent / "heads")
     say(f"{len(heads)} heads, {sum(head.painted for head in heads)} of them label maps")
     return heads

@@ -22,6 +22,7 @@ from mediseg.train.job import Job, Model, Say
 from mediseg.train.look import Reading
 from mediseg.train.loop import Pair
 from mediseg.train.losses import build_loss
+from mediseg.train.manifest_slices import load_slices
 from mediseg.train.networks import architecture, build
 from mediseg.train.settings import take
 from mediseg.train.start import started
@@ -36,7 +37,7 @@ def prepare(run: Run, say: Say) -> Job:
     """Read the slices and build what is trained on them."""
     stage = run.stage
     cv2.setNumThreads(1)
-    slices, dev = read_slices(stage, run.out / "slices.npy")
+    slices, dev = read_slices(stage, run.out / "slices.npy", say)
     say(f"{len(slices.ids)} slices of {len(set(slices.sites))} sites, {len(dev.ids)} to look at on the way")
     settings = take(callosum.batches, stage.augmentation, "augmentation", but=("seed", "made"))
     made = callosum.load_made(
@@ -95,10 +96,16 @@ def _middle(part: callosum.Bytes) -> callosum.Floats:
     return whole[top : top + DEV_SIZE, left : left + DEV_SIZE].astype(np.float32)
 
 
-def read_slices(stage: Stage, cache: Path) -> tuple[callosum.Slices, callosum.Slices]:
+def _quietly(line: str) -> None:
+    """Say nothing: what was left out was told when the run was trained."""
+
+
+def read_slices(stage: Stage, cache: Path, say: Say = _quietly) -> tuple[callosum.Slices, callosum.Slices]:
     """Return what is trained on, and what of the same sites is left out of it to be looked at."""
+    if stage.data.manifest is not None:
+        return load_slices(stage.data.manifest, say)
     if stage.data.folder is None:
-        raise UsageError("the callosum task reads a folder; give --data DIR")
+        raise UsageError("the callosum is trained on a folder of slices or a manifest; give --data")
     try:
         everything = callosum.load(stage.data.folder, cache)
     except FileNotFoundError as error:

@@ -1,0 +1,69 @@
+"""The brain's two tasks: the coarse part is trained, the fine one is built on it, and the whole is what is exported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mediseg.errors import UsageError
+from mediseg.train.config import DataPart, Run, Stage
+
+torch = pytest.importorskip("torch")
+
+from mediseg.train import brain_heads  # noqa: E402 -- after importorskip
+from mediseg.train.tasks import brain_coarse, brain_fine  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+
+def silent(line):
+    """Say nothing."""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that makes a run on one small head, with one dev pair."""
+    labels = np.zeros((40, 40, 40), np.uint8)
+    labels[8:32, 8:32, 8:32] = 3
+    distance = brain_heads.signed_distance((labels > 0).astype(np.float32))
+    head = brain_heads.Head("cube", True, labels, distance, (19.5, 19.5, 19.5))
+    monkeypatch.setattr(brain_coarse, "load_heads", lambda data, cache: [head])
+    monkeypatch.setattr(brain_coarse, "DEV_STEPS", range(7, 8))
+
+    def made(**settings):
+        return Run(Stage(data=DataPart(folder=tmp_path), **settings), tmp_path / settings["task"])
+
+    return made
+
+
+def test_the_fine_part_stands_on_the_trained_coarse_one(run, tmp_path):
+    coarse = brain_coarse.prepare(run(task="brain-coarse"), silent)
+    image, distance = coarse.batch(0)
+    assert torch.isfinite(coarse.loss(coarse.network(image), distance))
+    assert len(coarse.dev) == 1
+    first = tmp_path / "coarse.pt"
+    torch.save({"ema": coarse.network.state_dict()}, first)
+    fine = brain_fine.prepare(run(task="brain-fine", start=(str(first),)), silent)
+    for name, value in coarse.network.state_dict().items():
+        assert torch.equal(fine.network.state_dict()[f"coarse.{name}"], value)
+    second = tmp_path / "fine.pt"
+    torch.save({"ema": fine.network.state_dict()}, second)
+    model = brain_fine.bundle(Stage(task="brain-fine"), second)
+    assert model.metadata["mediseg"]["name"] == "brain-unet"
+    assert not model.network.training
+
+
+def test_the_fine_part_alone_is_refused(run):
+    with pytest.raises(UsageError, match="brain-fine starts from a coarse part: name its run under start"):
+        brain_fine.prepare(run(task="brain-fine"), silent)
+
+
+@pytest.mark.parametrize("part", ["network", "loss"])
+def test_what_the_brain_has_of_its_own_cannot_be_set(run, part):
+    with pytest.raises(UsageError, match=f"brain-coarse has a {part} of its own; leave {part} out"):
+        brain_coarse.painted_share(run(task="brain-coarse", **{part: "unet"}).stage)
+
+
+def test_the_coarse_part_alone_is_not_exported(run, tmp_path):
+    with pytest.raises(UsageError, match="holds the coarse part alone; train brain-fine from it"):
+        brain_coarse.bundle(run(task="brain-coarse").stage, tmp_path / "checkpoint.pt")
