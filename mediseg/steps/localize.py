@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mediseg.errors import Code, Refusal, Warn
 from mediseg.geometry import Geometry
+from mediseg.numerics.facing import facing
 from mediseg.numerics.moments import principal_axis
 from mediseg.numerics.shapes import isolated, largest_component, outline
 from mediseg.results import Callosum, Estimate, Localization
@@ -21,6 +22,8 @@ Array = npt.NDArray[np.float64]
 # Published spread between box and axis on real masks is 1.4 degrees SD, between line and box 2.4 (up to 10).
 _USUAL_SPREAD_DEG = 6.0
 _WORST_SPREAD_DEG = 25.0
+# 1.5 SD of true masks below even odds (numerics/facing.py): rather miss a mirrored head than doubt a true one
+_BACKWARD = -0.2
 
 
 def localize_roi(
@@ -44,18 +47,22 @@ def localize_roi(
     - ``robust``: the principal axis of the probability map's second moments (weights above 0.05 of the largest part);
       the centre is the middle of the extents along and across it, where the map crosses 0.5.
 
-    ``confidence`` = spread mark x plausibility x certainty x (0.6 where the mask touches the edge). Raises Refusal
-    below ``min_confidence``: a wrong ROI on a scanner costs more than none.
+    ``confidence`` = spread mark x plausibility x certainty x (0.6 where the mask touches the edge) x (0.5 where its
+    shape faces backward, which warns LATERALITY_UNSURE). Raises Refusal below ``min_confidence``: a wrong ROI on a
+    scanner costs more than none.
     """
     probability, spacing_mm = _square_face_left(callosum.probability)
     grid = probability.geometry
-    estimates = estimate_all(np.asarray(probability.array[:, :, 0], dtype=np.float64).T, spacing_mm)
+    upright = np.asarray(probability.array[:, :, 0], dtype=np.float64).T
+    estimates = estimate_all(upright, spacing_mm)
+    backward = _backward(facing(isolated(upright, 0.5), spacing_mm))
     spread_deg = _spread_deg(estimates)
     touches = any(w.code is Code.MASK_TOUCHES_EDGE for w in callosum.warnings)
     spread_mark = float(np.clip((_WORST_SPREAD_DEG - spread_deg) / (_WORST_SPREAD_DEG - _USUAL_SPREAD_DEG), 0, 1))
     certainty_mark = float(np.clip((callosum.certainty - 0.5) / 0.35, 0, 1))
-    confidence = round(spread_mark * callosum.plausibility * certainty_mark * (0.6 if touches else 1.0), 3)
-    warnings = _warnings(spread_deg, confidence)
+    marks = callosum.plausibility * certainty_mark * (0.6 if touches else 1.0) * (0.5 if backward else 1.0)
+    confidence = round(spread_mark * marks, 3)
+    warnings = (*backward, *_warnings(spread_deg, confidence))
     if roi is not None:
         _check_frame(roi, grid)
         return Localization(roi, "given", estimates, confidence, warnings)
@@ -73,6 +80,16 @@ def _check_frame(roi: RotatedROI, grid: Geometry) -> None:
     mine, theirs = grid.frame_of_reference, roi.frame_of_reference
     if mine is not None and theirs is not None and mine != theirs:
         raise Refusal("the given ROI belongs to another frame of reference: draw it on this study")
+
+
+def _backward(score: float) -> tuple[Warn, ...]:
+    if score >= _BACKWARD:
+        return ()
+    message = (
+        "the shape of the corpus callosum faces backward: front and back (and with them left and right) may be swapped "
+        "in the header; compare with the face or the cerebellum on the picture"
+    )
+    return (Warn(Code.LATERALITY_UNSURE, message, {"facing": round(score, 2)}),)
 
 
 def _warnings(spread_deg: float, confidence: float) -> tuple[Warn, ...]:

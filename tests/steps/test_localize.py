@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -131,3 +132,14 @@ def test_a_users_roi_of_another_frame_is_refused():
     mine = RotatedROI(np.zeros(3), np.eye(3), (70, 30, 20), "1.2.4")
     with pytest.raises(Refusal, match="another frame of reference"):
         localize_roi(framed, roi=mine)
+
+
+@pytest.mark.shared
+def test_a_callosum_that_faces_backward_is_trusted_less_and_told(shared_data):
+    path = sorted((shared_data / "cc_msp" / "masks").glob("*.png"))[0]
+    mask = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0).astype(float)
+    as_said, mirrored = localize_roi(callosum_of(mask, 0.5)), localize_roi(callosum_of(mask[:, ::-1], 0.5))
+    assert as_said.warnings == ()
+    assert mirrored.confidence == pytest.approx(as_said.confidence / 2, abs=0.001)
+    assert [warn.code for warn in mirrored.warnings] == [Code.LATERALITY_UNSURE, Code.LOW_CONFIDENCE]
+    assert "faces backward" in mirrored.warnings[0].message
