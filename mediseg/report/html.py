@@ -179,7 +179,7 @@ def summary(record: CaseRecord, values: sections.Values) -> list[Tile]:
                 "Brain volume",
                 number(values.brain.mask.volume_ml(), 0),
                 "ml",
-                f"confidence {number(values.brain.confidence, 2)}",
+                f"confidence {number(values.brain.confidence, 2)} of 1",
             )
         )
     return tiles
@@ -275,6 +275,8 @@ def _facts(values: sections.Values) -> list[tuple[str, str]]:
 
 
 def _fact(name: str, value: str | float) -> tuple[str, str]:
+    if name == "shown_inverted":
+        return words(name), "yes (MONOCHROME1: small values are bright); the values were turned round before use"
     stem, _, ending = name.rpartition("_")
     unit = _FACT_UNITS.get(ending, "") if stem else ""
     text = f"{value:g}" if isinstance(value, float) else str(value)

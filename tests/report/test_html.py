@@ -237,6 +237,14 @@ def test_a_value_of_a_wrong_type_is_told():
         render_case(make.case({}), {"brain": "x"})
 
 
+def test_an_inverted_source_and_the_brains_confidence_are_told_in_words(values):
+    head = values["head"]
+    source = replace(head.source, facts={"shown_inverted": "yes"})
+    text = Page(render_case(make.case({}), {**values, "head": replace(head, source=source)})).text
+    assert "MONOCHROME1: small values are bright); the values were turned round before use" in text
+    assert "(0 to 1: a plausible volume, times a border that the network sees sharply" in text
+
+
 def test_facts_have_their_units(values):
     facts = {"echo_time_ms": 2.46, "field_strength_t": 3.0, "flip_angle_deg": 80.0, "series_number": 2, "ms": 1}
     head = values["head"]
