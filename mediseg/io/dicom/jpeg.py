@@ -1,13 +1,18 @@
 """JPEG pixels (baseline, extended, lossless) decoded by the GDCM that SimpleITK carries.
 
-It spares an installation the 60 MB of python-gdcm, the same library once more. Extended JPEG of 12 bits stays
-undecoded, as there. pydicom finds the decoders of JPEG-LS, JPEG 2000 and RLE by itself; of JPEG-LS, GDCM also takes
-what CharLS refuses: a zero byte between the pixels and the end marker, which some archives append.
+It spares an installation the 60 MB of python-gdcm, the same library once more. Of extended JPEG of 12 bits it first
+says that 8 would be too few, on the process's stderr. pydicom finds the decoders of JPEG-LS, JPEG 2000 and RLE;
+of JPEG-LS, GDCM also takes what CharLS refuses: a zero byte between the pixels and the end marker, which some archives
+append.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -40,21 +45,35 @@ def decode_frame(encoded: bytes, runner: DecodeRunner) -> bytes:
     """Return the pixels of one frame, laid out as ``runner`` says. Raises RuntimeError for a damaged one."""
     import SimpleITK as sitk  # noqa: N813 - its own convention
 
-    if runner.transfer_syntax == JPEGExtended12Bit and runner.bits_stored > 8:
-        raise NotImplementedError("extended JPEG with more than 8 bits is not decoded")
     with tempfile.TemporaryDirectory(prefix="mediseg-jpeg-") as folder:
         file = Path(folder) / "frame.dcm"
         _wrapped(encoded, runner).save_as(file, enforce_file_format=True)
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(file))
-        pixels = sitk.GetArrayFromImage(reader.Execute())
+        with _silent():
+            image = reader.Execute()
+        pixels = sitk.GetArrayFromImage(image)
         kind = f"{'i' if runner.pixel_representation else 'u'}{runner.bits_allocated // 8}"
         expected = runner.rows * runner.columns * runner.samples_per_pixel
         if pixels.size != expected:
             msg = f"a JPEG frame holds {pixels.size} samples where its header says {expected}"
             raise RuntimeError(msg)
         return pixels.astype(f"<{kind}", copy=False).tobytes()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Send what compiled code writes to stderr nowhere; what goes wrong is raised as an error, too."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def register() -> None:
