@@ -8,21 +8,15 @@ smooth, so it can be interpolated to the head's own grid and the border comes ou
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from itertools import pairwise, product
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from mediseg.train.brain_heads import Head, load_heads
-from mediseg.train.brain_sampling import COARSE_SIZES, NORMALIZE, SPACING_MM, Sampler
-from mediseg.train.export import export_bundle
-from mediseg.train.loop import Schedule, fit, load_average
+from mediseg.train.brain_sampling import NORMALIZE, SPACING_MM
 
 CLIP_MM = 8.0
 PAD_MULTIPLE = 16
@@ -222,56 +216,6 @@ def distance_loss(found_mm: torch.Tensor, wanted_mm: torch.Tensor) -> torch.Tens
     return 0.5 * absolute + (1.0 - dice)
 
 
-def export(checkpoint: Path, folder: Path, metrics: Mapping[str, object]) -> Path:
-    """Write the bundle; model card and LICENSE are the hand-written ones that stand in ``folder`` already."""
-    texts = [folder / "docs" / "README.md", folder / "LICENSE"]
-    if missing := [str(path) for path in texts if not path.is_file()]:
-        msg = f"write {' and '.join(missing)} first: a bundle is not exported without its model card and licence"
-        raise FileNotFoundError(msg)
-    card, licence = (path.read_text(encoding="utf-8") for path in texts)
-    metadata = {**METADATA, "eval_metrics": dict(metrics), "mediseg": RUNTIME}
-    network = load_average(BrainNet(), checkpoint)
-    return export_bundle(
-        network, folder, metadata=metadata, example_shape=(1, 1, 64, 80, 64), card=card, licence=licence
-    )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings of ``python -m mediseg.train brain``."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with labelmaps/ and heads_nichart/")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoints, logs and prepared heads; resumed if there"
-    )
-    parser.add_argument("--steps", type=int, default=4000, help="updates of the refinement, of one crop each")
-    parser.add_argument("--coarse-steps", type=int, default=8000, help="updates of the coarse part, of two heads each")
-    parser.add_argument("--minutes", type=float, default=None, help="end the refinement's schedule by then")
-    parser.add_argument("--coarse-minutes", type=float, default=None, help="end the coarse part's schedule by then")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--export", type=Path, help="write the bundle here, from the checkpoint in --out; no training")
-    parser.add_argument("--metrics", type=Path, help="with --export: what benchmarks/brain_accuracy.py --json wrote")
-
-
-def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Train the coarse part, then the refinement, or go on with either, or export, as the settings say."""
-    torch.manual_seed(options.seed)
-    torch.set_num_threads(options.threads)
-    if options.export is not None:
-        metrics = json.loads(options.metrics.read_text(encoding="utf-8")) if options.metrics else {}
-        say(f"exported: {export(options.out / 'checkpoint.pt', options.export, metrics)}")
-        return
-    heads = load_heads(options.data, options.out / "heads")
-    say(f"{len(heads)} heads, {sum(head.painted for head in heads)} of them label maps")
-    coarse = _fit_coarse([head.halved() for head in heads], options)
-    say(f"coarse part trained: {options.out / 'coarse' / 'checkpoint.pt'}")
-    graft(options.out / "checkpoint.pt", coarse)
-    network = _channels_last(BrainNet(coarse))
-    schedule = _schedule(options, options.steps, options.minutes)
-    fit(network, Sampler(heads, options.seed), distance_loss, schedule, options.out)
-    say(f"trained: {options.out / 'checkpoint.pt'}")
-
-
 def graft(checkpoint: Path, coarse: CoarseNet) -> None:
     """Put the coarse part into a checkpoint of the whole network, if there is one: it may have gone on meanwhile."""
     if not checkpoint.is_file():
@@ -282,27 +226,3 @@ def graft(checkpoint: Path, coarse: CoarseNet) -> None:
     partial = checkpoint.with_suffix(".tmp")
     torch.save(state, partial)
     partial.replace(checkpoint)
-
-
-def _fit_coarse(heads: Sequence[Head], options: argparse.Namespace) -> CoarseNet:
-    sampler = Sampler(heads, options.seed, 2.0 * SPACING_MM, COARSE_SIZES, count=2)
-    schedule = _schedule(options, options.coarse_steps, options.coarse_minutes)
-    average = fit(_channels_last(CoarseNet()), sampler, distance_loss, schedule, options.out / "coarse")
-    return cast(CoarseNet, average)
-
-
-def _schedule(options: argparse.Namespace, steps: int, minutes: float | None) -> Schedule:
-    return Schedule(
-        steps=steps,
-        learning_rate=options.rate,
-        ema=0.996,
-        minutes=minutes,
-        threads=options.threads,
-        seed=options.seed,
-        bf16=True,
-    )
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    """A quarter faster on processors."""
-    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

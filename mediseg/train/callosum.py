@@ -8,10 +8,8 @@ that the probability can be resampled to a finer grid and thresholded there.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as field_
 from pathlib import Path
@@ -20,25 +18,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from mediseg.errors import UsageError
 from mediseg.numerics.intensity import normalize_percentiles
 from mediseg.train.callosum_maps import Slab, load_slabs
-from mediseg.train.export import export_bundle
-from mediseg.train.loop import Batch, Schedule, fit, load_average
+from mediseg.train.loop import Batch
 from mediseg.train.negatives import Sources, draw_negative, load_sources
-from mediseg.train.networks import callosum_unet
 from mediseg.train.painted_slices import draw_painted, whole_slice_affine
 
 HELD_OUT_SITES = ("Pitt", "Olin", "CMU_b", "MaxMun_d")
 DEV_SHARE = 0.03
 SOURCE_MM = 0.5
 GENTLE_SHARE = 0.35  # of the windows are turned, shifted, zoomed and cut, but look nearly as they were scanned
-# Added to the logits on export, so that the border lies at 0.5. Chosen on 70 slices of the training sites: Dice is the
-# same as without (0.966), its 5th percentile higher (0.920 for 0.914). What was found is otherwise some 2 % too small.
-LOGIT_OFFSET = 0.1
-BOOSTER_WEIGHT = 0.25
 FINE = 2  # the image is warped at twice the network's resolution, then area-averaged
 
 RUNTIME = {
@@ -220,24 +211,6 @@ def stacked(pairs: Sequence[tuple[Floats, Floats]]) -> tuple[torch.Tensor, torch
     """Return windows and targets as (N, 1, rows, columns)."""
     windows, targets = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*pairs, strict=True))
     return windows, targets
-
-
-def callosum_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the loss of the first channel, and a quarter of that of every further one (booster heads)."""
-    loss = border_loss(logits[:, :1], targets)
-    for booster in range(1, logits.shape[1]):
-        loss = loss + BOOSTER_WEIGHT * border_loss(logits[:, booster : booster + 1], targets)
-    return loss
-
-
-def border_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return 10 BCE + (1 - Dice) with squared denominators, both lowest where the probability is the fraction."""
-    bce = nn.functional.binary_cross_entropy_with_logits(logits, targets)
-    found = torch.sigmoid(logits)
-    axes = (1, 2, 3)
-    common = (found * targets).sum(axes)
-    both = (found * found + targets * targets).sum(axes)
-    return 10.0 * bce + (1.0 - (2.0 * common + 5.0) / (both + 5.0)).mean()
 
 
 def draw(
@@ -479,79 +452,3 @@ def _shape_of(mask: Bytes) -> tuple[float, ...]:
     perimeter = cv2.arcLength(contour, closed=True) * SOURCE_MM
     sides = [float(side) * SOURCE_MM for side in cv2.minAreaRect(contour)[1]]
     return area, max(sides), min(sides), float(4 * np.pi * area / perimeter**2), 2 * area / perimeter
-
-
-def export(checkpoint: Path, folder: Path, slices: Slices, metrics: Mapping[str, object]) -> Path:
-    """Write the bundle; model card and LICENSE are the hand-written ones that stand in ``folder`` already."""
-    texts = [folder / "docs" / "README.md", folder / "LICENSE"]
-    if missing := [str(path) for path in texts if not path.is_file()]:
-        msg = f"write {' and '.join(missing)} first: a bundle is not exported without its model card and licence"
-        raise FileNotFoundError(msg)
-    network = nn.Sequential(load_average(callosum_unet(), checkpoint), _Add(LOGIT_OFFSET), nn.Sigmoid())
-    network = network.to(memory_format=torch.contiguous_format)
-    card, licence = (path.read_text(encoding="utf-8") for path in texts)
-    metadata = {**METADATA, "eval_metrics": dict(metrics), "mediseg": {**RUNTIME, "population": population(slices)}}
-    return export_bundle(network, folder, metadata=metadata, example_shape=(1, 1, 256, 256), card=card, licence=licence)
-
-
-def _mean(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the mean of several states of one network; counters are the first's."""
-    first = states[0]
-    return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
-        for name, value in first.items()
-    }
-
-
-class _Add(nn.Module):
-    """Add a number."""
-
-    def __init__(self, number: float) -> None:
-        super().__init__()
-        self.number = number
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        return values + self.number
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings of ``python -m mediseg.train callosum``."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv, images/ and masks/")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoint.pt and log.csv; resumed if there"
-    )
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--minutes", type=float, default=None, help="end the schedule by then, learning rate and all")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--start", type=Path, nargs="+", help="begin with the mean of these checkpoints' weights")
-    parser.add_argument("--gentle", type=float, default=GENTLE_SHARE, help="share of windows nearly as scanned")
-    parser.add_argument("--export", type=Path, help="write the bundle here, from the checkpoint in --out; no training")
-    parser.add_argument("--metrics", type=Path, help="with --export: what benchmarks/callosum_accuracy.py --json wrote")
-
-
-def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Train, go on training, or export, as the settings say."""
-    cv2.setNumThreads(options.threads)
-    torch.manual_seed(options.seed)
-    part = training_part(load(options.data, options.out / "slices.npy"), options.seed)
-    if options.export is not None:
-        metrics = json.loads(options.metrics.read_text(encoding="utf-8")) if options.metrics else {}
-        say(f"exported: {export(options.out / 'checkpoint.pt', options.export, part, metrics)}")
-        return
-    say(f"{len(part.ids)} slices of {len(set(part.sites))} sites; held out: {', '.join(HELD_OUT_SITES)}")
-    schedule = Schedule(
-        steps=options.steps,
-        learning_rate=options.rate,
-        ema=0.998,
-        minutes=options.minutes,
-        threads=options.threads,
-        seed=options.seed,
-        bf16=True,
-    )
-    network = callosum_unet()
-    if options.start is not None:
-        network.load_state_dict(_mean([load_average(callosum_unet(), one).state_dict() for one in options.start]))
-    fit(network, batches(part, options.seed, gentle=options.gentle), callosum_loss, schedule, options.out)
-    say(f"trained: {options.out / 'checkpoint.pt'}")

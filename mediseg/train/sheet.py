@@ -6,7 +6,7 @@ Windows stand in pairs of rows: the even columns carry the outline of the callos
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -85,28 +85,29 @@ def negative(data: Path, seed: int, *, held_out: bool) -> Callable[[int], tuple[
     return draw
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings of ``python -m mediseg.train sheet``."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the windows and write the picture: ``python -m mediseg.train.sheet``."""
+    parser = argparse.ArgumentParser(prog="python -m mediseg.train.sheet", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds labelmaps/ (and cc_msp/)")
     parser.add_argument("--out", type=Path, required=True, help="PNG file to write")
     parser.add_argument("--kind", choices=("painted", "close", "real", "negative"), default="painted")
     parser.add_argument("--cache", type=Path, help="folder in which the slabs of the maps are kept (7 s a map)")
     parser.add_argument("--held-out", action="store_true", help="of held-out maps and scans")
     parser.add_argument("--seed", type=int, default=0)
-
-
-def run(options: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Draw the windows and write the picture."""
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     if options.kind == "real":
         draw = real(options.data / "cc_msp", options.seed)
     elif options.kind == "negative":
         draw = negative(options.data, options.seed, held_out=options.held_out)
     else:
-        slabs = load_slabs(options.data, options.cache, held_out=options.held_out, say=say)
+        slabs = load_slabs(options.data, options.cache, held_out=options.held_out)
         draw = painted(slabs, options.seed, close=options.kind == "close")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(options.out), contact_sheet(draw)):
         msg = f"cannot write {options.out}: give a PNG file in a folder that can be written"
         raise OSError(msg)
-    say(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
 from mediseg.train import callosum  # noqa: E402
-from mediseg.train.__main__ import main  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -34,20 +33,6 @@ def slices():
     image, mask = frame()
     sites = ("NYU", "Pitt", "USM", "NYU")
     return callosum.Slices(np.stack([image] * 4), np.stack([mask] * 4), ("a", "b", "c", "d"), sites)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    image, mask = frame()
-    for name in ("images", "masks"):
-        (tmp_path / name).mkdir()
-    lines = ["id,site"]
-    for k in range(3):
-        cv2.imwrite(str(tmp_path / "images" / f"s{k}.jpg"), image)
-        cv2.imwrite(str(tmp_path / "masks" / f"s{k}.png"), mask)
-        lines.append(f"s{k},NYU")
-    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path
 
 
 def test_a_batch_depends_on_seed_and_step_only(slices):
@@ -99,32 +84,11 @@ def test_held_out_sites_are_not_trained_on(slices):
     assert set(callosum.training_part(slices).sites).isdisjoint(callosum.HELD_OUT_SITES)
 
 
-def test_the_loss_is_lowest_at_the_fractions():
-    targets = torch.full((1, 1, 8, 8), 0.3)
-    at = [callosum.callosum_loss(torch.logit(torch.full_like(targets, p)), targets) for p in (0.2, 0.3, 0.4)]
-    assert at[1] < min(at[0], at[2])
-
-
 def test_population_of_a_bar(slices):
     found = callosum.population(slices)
     assert found["area_mm2"] == {"mean": 131 * 21 * 0.25, "sd": 0.0}
     assert found["length_mm"]["mean"] == pytest.approx(65.0)
     assert found["width_mm"]["mean"] == pytest.approx(10.0)
-
-
-def test_the_command_trains_resumes_and_exports(folder, tmp_path):
-    run, bundle = tmp_path / "run", tmp_path / "bundle"
-    common = ["callosum", "--data", str(folder), "--out", str(run)]
-    assert main([*common, "--steps", "1"]) == 0
-    assert (run / "checkpoint.pt").is_file()
-    with pytest.raises(FileNotFoundError, match="model card"):
-        main([*common, "--export", str(bundle)])
-    (bundle / "docs").mkdir(parents=True)
-    (bundle / "docs" / "README.md").write_text("card")
-    (bundle / "LICENSE").write_text("terms")
-    assert main([*common, "--export", str(bundle)]) == 0
-    written = json.loads((bundle / "configs" / "metadata.json").read_text())
-    assert written["mediseg"]["population"]["masks"] == 3
 
 
 def test_a_wrong_data_folder_says_what_it_must_hold(tmp_path):

@@ -42,3 +42,9 @@ def test_a_wrong_name_or_weight_is_answered():
         build_loss("bce_dic", {})
     with pytest.raises(UsageError, match=r'loss bce_dice has no setting "dise" \(did you mean "dice"\?\)'):
         build_loss("bce_dice", {"dise": 1.0})
+
+
+def test_bce_dice_is_lowest_at_the_area_fraction():
+    targets = torch.full((1, 1, 8, 8), 0.3)
+    at = [bce_dice()(torch.logit(torch.full_like(targets, share)), targets) for share in (0.2, 0.3, 0.4)]
+    assert at[1] < min(at[0], at[2])

@@ -21,7 +21,7 @@ from mediseg.train.config import NetworkPart, Run, Stage
 from mediseg.train.job import Job, Model, Say
 from mediseg.train.look import Reading
 from mediseg.train.loop import Pair
-from mediseg.train.losses import build_loss
+from mediseg.train.losses import bce_dice, build_loss
 from mediseg.train.manifest_slices import load_slices
 from mediseg.train.networks import architecture, build
 from mediseg.train.settings import take
@@ -53,7 +53,7 @@ def prepare(run: Run, say: Say) -> Job:
     return Job(
         network=started(lambda: build(network.name, network.widths), stage.start),
         batch=batch,
-        loss=build_loss(loss.name, loss.model_extra or {}) if loss else callosum.callosum_loss,
+        loss=build_loss(loss.name, loss.model_extra or {}) if loss else bce_dice(),
         dev=windows(dev),
         reading=READING,
     )

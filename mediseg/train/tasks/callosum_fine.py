@@ -19,7 +19,7 @@ from mediseg.train.config import NetworkPart, Run, Stage
 from mediseg.train.job import Job, Model, Say
 from mediseg.train.look import Reading
 from mediseg.train.loop import Pair
-from mediseg.train.losses import build_loss
+from mediseg.train.losses import bce_dice, build_loss
 from mediseg.train.networks import architecture, build
 from mediseg.train.settings import take
 from mediseg.train.start import started
@@ -46,7 +46,7 @@ def prepare(run: Run, say: Say) -> Job:
     return Job(
         network=started(lambda: build(network.name, network.widths), stage.start),
         batch=callosum_fine.batches(slices, stage.seed, **settings, made=made),
-        loss=build_loss(stage.loss.name, stage.loss.model_extra or {}) if stage.loss else callosum.callosum_loss,
+        loss=build_loss(stage.loss.name, stage.loss.model_extra or {}) if stage.loss else bce_dice(),
         dev=windows(dev),
         reading=READING,
     )
