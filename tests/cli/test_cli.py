@@ -174,6 +174,15 @@ def test_an_interrupt_while_the_command_line_is_loaded_is_exit_130(tmp_path):
     assert done.stderr == "mediseg: interrupted before anything was begun\n"
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, here and in children, even where the tests run in a background that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_that_a_library_turns_into_something_else_is_exit_130(monkeypatch, capsys):
     def loading():
         try:
@@ -255,6 +264,7 @@ class TestACutOffOutput:
         assert "cannot be written" in done.stderr
         assert done.stderr.count("\n") == 1
 
+    @pytest.mark.usefixtures("interruptible")
     def test_ctrl_c_in_a_terminal_reaches_the_workers_without_a_traceback(self, tmp_path):
         for name in ("a", "b", "c"):
             write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(seed=ord(name)))
