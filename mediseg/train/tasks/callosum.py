@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mediseg.train import callosum
 from mediseg.train.config import NetworkPart, Run, Stage
 from mediseg.train.job import Job, Model, Say
 from mediseg.train.look import Reading
-from mediseg.train.loop import Pair
+from mediseg.train.loop import Batch, Pair
 from mediseg.train.losses import bce_dice, build_loss
 from mediseg.train.manifest_slices import load_slices
 from mediseg.train.networks import architecture, build
@@ -35,11 +36,33 @@ READING = Reading(output=lambda logits: torch.sigmoid(logits[:, :1]), target=lam
 
 def prepare(run: Run, say: Say) -> Job:
     """Read the slices and build what is trained on them."""
+    return slices_job(run, say, callosum.batches, windows)
+
+
+def bundle(stage: Stage, checkpoint: Path) -> Model:
+    """Return the trained network with its sigmoid, and what its slices say of callosa's shapes."""
+    network = stage.network or NETWORK
+    slices, dev = read_slices(stage, checkpoint.parent / "slices.npy")
+    multiple = architecture(network.name).multiple
+    metadata: dict[str, Any] = {
+        **callosum.METADATA,
+        "description": f"{architecture(network.name).summary}; probability of the callosum at 1 mm on a whole slice",
+        "mediseg": {**callosum.RUNTIME, "population": callosum.population(slices)},
+    }
+    for side in ("inputs", "outputs"):
+        metadata["network_data_format"] = _with_shape(metadata["network_data_format"], side, f"{multiple}*n")
+    return probability_model(stage, checkpoint, metadata, (1, 1, 256, 256), windows(dev))
+
+
+def slices_job(
+    run: Run, say: Say, batches: Callable[..., Batch], dev_windows: Callable[[callosum.Slices], list[Pair]]
+) -> Job:
+    """Return the job of a network on windows of slices: ``batches(slices, seed, made=..., **augmentation)``."""
     stage = run.stage
     cv2.setNumThreads(1)
     slices, dev = read_slices(stage, run.out / "slices.npy", say)
     say(f"{len(slices.ids)} slices of {len(set(slices.sites))} sites, {len(dev.ids)} to look at on the way")
-    settings = take(callosum.batches, stage.augmentation, "augmentation", but=("seed", "made"))
+    settings = take(batches, stage.augmentation, "augmentation", but=("seed", "made"))
     made = callosum.load_made(
         stage.data.maps,
         run.out / "slabs",
@@ -47,37 +70,28 @@ def prepare(run: Run, say: Say) -> Job:
         painted=bool(settings.get("painted")),
         plain=bool(settings.get("plain")),
     )
-    batch = callosum.batches(slices, stage.seed, **settings, made=made)
-    network = stage.network or NETWORK
-    loss = stage.loss
+    network, loss = stage.network or NETWORK, stage.loss
     return Job(
         network=started(lambda: build(network.name, network.widths), stage.start),
-        batch=batch,
+        batch=batches(slices, stage.seed, **settings, made=made),
         loss=build_loss(loss.name, loss.model_extra or {}) if loss else bce_dice(),
-        dev=windows(dev),
+        dev=dev_windows(dev),
         reading=READING,
     )
 
 
-def bundle(stage: Stage, checkpoint: Path) -> Model:
-    """Return the trained network with its sigmoid, and what its slices say of callosa's shapes."""
+def probability_model(
+    stage: Stage, checkpoint: Path, metadata: dict[str, Any], example: tuple[int, ...], samples: list[Pair]
+) -> Model:
+    """Return the trained network with its sigmoid; its name and its multiple are put into the metadata."""
     network = stage.network or NETWORK
-    slices, dev = read_slices(stage, checkpoint.parent / "slices.npy")
     trained = started(lambda: build(network.name, network.widths), [str(checkpoint)]).eval()
     whole = nn.Sequential(trained, Add(stage.bundle.logit_offset), nn.Sigmoid())
-    metadata: dict[str, Any] = {
-        **callosum.METADATA,
-        "description": f"{architecture(network.name).summary}; probability of the callosum at 1 mm on a whole slice",
-        "mediseg": {**callosum.RUNTIME, "population": callosum.population(slices)},
-    }
-    multiple = architecture(network.name).multiple
     own = metadata["mediseg"]
-    own["name"] = f"callosum-{network.name.replace('_', '-')}"
-    own["input"] = {**own["input"], "pad_multiple": multiple}
-    for side in ("inputs", "outputs"):
-        metadata["network_data_format"] = _with_shape(metadata["network_data_format"], side, f"{multiple}*n")
+    own["name"] = f"{own['kind']}-{network.name.replace('_', '-')}"
+    own["input"] = {**own["input"], "pad_multiple": architecture(network.name).multiple}
     reading = Reading(output=lambda probability: probability, target=lambda targets: targets)
-    return Model(whole.to(memory_format=torch.contiguous_format), metadata, (1, 1, 256, 256), windows(dev), reading)
+    return Model(whole.to(memory_format=torch.contiguous_format), metadata, example, samples, reading)
 
 
 def windows(slices: callosum.Slices) -> list[Pair]:
