@@ -75,6 +75,28 @@ def test_from_a_configuration_to_a_bundle(data, config, tmp_path, capsys):
     assert main(["models", "verify", str(bundle)]) == 0
 
 
+@pytest.mark.train
+@pytest.mark.parametrize(
+    ("task", "lines", "name", "size"),
+    [
+        ("callosum-fine", "network: {name: unet_small, widths: [16, 16, 16, 16]}", "callosum-fine-unet-small", None),
+        ("acpc", "", "acpc-frame", [112, 128]),
+    ],
+)
+def test_what_goes_on_where_a_callosum_network_stops(task, lines, name, size, data, tmp_path):
+    for package in ("torch", "onnx", "monai"):
+        pytest.importorskip(package)
+    path, run, bundle = tmp_path / "train.yaml", tmp_path / "run", tmp_path / "bundle"
+    path.write_text(f"task: {task}\n{lines}\nschedule: {{steps: 1, look_every: 0}}\n")
+    assert main(["train", str(path), "--data", str(data), "--out", str(run)]) == 0
+    assert main(["export", str(run), "--out", str(bundle)]) == 0
+    own = json.loads((bundle / "configs" / "metadata.json").read_text())["mediseg"]
+    assert (own["kind"], own["name"]) == (task, name)
+    assert own["output"]["looks"][0] == [0.0, 0.0, 0.0]
+    assert size is None or own["probe"]["shape"][2:] == size
+    assert main(["models", "verify", str(bundle)]) == 0
+
+
 def test_without_the_extra_one_line_names_the_command(data, config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     assert main(["train", str(config), "--data", str(data), "--out", str(tmp_path / "run")]) == Exit.USAGE
