@@ -23,13 +23,13 @@ def test_values_are_wired_by_name_and_by_redirect():
     assert steps["correct_bias"].sources == {"head": "head"}
     assert steps["extract_brain"].sources == {"head": "bias.corrected"}
     assert steps["find_midsagittal"].sources == {"head": "bias.corrected", "brain": "brain"}
-    assert steps["plan_scan"].sources == {"roi": "localization.roi", "brain": "brain"}
+    assert steps["plan_scan"].sources == {"roi": "localization.roi", "brain": "brain", "callosum": "callosum"}
 
 
 def test_an_optional_value_that_nothing_gives_stays_out():
     steps = {step.info.name: step for step in load_recipe("scan-plan").steps}
     assert steps["find_midsagittal"].sources == {"head": "image"}
-    assert steps["plan_scan"].sources == {"roi": "localization.roi"}
+    assert steps["plan_scan"].sources == {"roi": "localization.roi", "callosum": "callosum"}
 
 
 def test_defaults_stand_in_the_signature_only():
@@ -128,5 +128,5 @@ def test_the_steps_package_can_be_called():
     infos = {info.name: info for info in mediseg.steps()}
     assert infos["extract_brain"].gives == "brain"
     assert infos["extract_brain"].settings["border_mm"].unit == "mm"
-    assert infos["plan_scan"].values == {"roi": True, "brain": False}
+    assert infos["plan_scan"].values == {"roi": True, "brain": False, "callosum": False}
     assert all(setting.setting.doc for info in infos.values() for setting in info.settings.values())
