@@ -17,6 +17,9 @@ from mediseg.numerics.facing import asymmetry
 RIDGE = 1e-5
 
 
+LIMIT = 0.5  # what localize_roi warns at
+
+
 def coarser(mask: np.ndarray, times: int, shift: int) -> np.ndarray:
     """Average blocks of pixels, beginning anywhere."""
     mask = mask[shift % times :, (shift // 3) % times :]
@@ -43,7 +46,7 @@ def main(folder: Path) -> None:
             scores[n][test] = found[n][test] @ weights
     for n, score in scores.items():
         print(f"{0.5 * n:g} mm: mean {score.mean():.2f} SD {score.std():.2f} least {score.min():.2f}, ", end="")
-        print(f"{(score < -0.2).sum()} of {len(score)} below -0.2, {(score <= 0.2).sum()} not above 0.2")
+        print(f"{(score < -LIMIT).sum()} of {len(score)} below -{LIMIT}, {(score <= LIMIT).sum()} not above {LIMIT}")
     print(np.round(fitted(np.concatenate(list(found.values()))), 2).tolist())
 
 

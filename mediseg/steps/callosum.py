@@ -75,7 +75,8 @@ def _refined(upright: Volume, first: Floats, bundle: Bundle, threshold: float) -
     probability = first
     for _ in range(2):
         level = threshold if (probability >= threshold).any() else _JOIN
-        seen = level_window(upright, pose_of(upright, isolated(probability, level)), fine)
+        whole, _ = bridged(probability, level, min(_JOIN, level))
+        seen = level_window(upright, pose_of(upright, isolated(whole, level)), fine)
         if not (seen >= _JOIN).any():
             return seen
         probability = seen

@@ -22,8 +22,8 @@ Array = npt.NDArray[np.float64]
 # Published spread between box and axis on real masks is 1.4 degrees SD, between line and box 2.4 (up to 10).
 _USUAL_SPREAD_DEG = 6.0
 _WORST_SPREAD_DEG = 25.0
-# 1.5 SD of true masks below even odds (numerics/facing.py): rather miss a mirrored head than doubt a true one
-_BACKWARD = -0.2
+# Well below even odds (numerics/facing.py): rather miss a mirrored head than doubt a true one of an unusual shape
+_BACKWARD = -0.5
 
 
 def localize_roi(
