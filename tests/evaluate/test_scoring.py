@@ -49,7 +49,11 @@ def test_the_models_acpc_frame_is_scored_against_the_manifests(tmp_path, monkeyp
     result = evaluate(_manifest(tmp_path, entry), model="callosum-unet")
     assert result.scores[0].acpc_angle_error_deg == pytest.approx(4)
     assert result.scores[0].acpc_midpoint_error_mm == pytest.approx(3)
-    assert [m["name"] for m in result.summary()["models"]] == ["callosum-unet"]
+    assert [m["name"] for m in result.summary()["models"]] == [
+        "callosum-unet",
+        "callosum-fine",
+        "acpc-frame",
+    ]
     assert "AC-PC angle error" in write_evaluation(result, tmp_path / "out")[-1].read_text()
 
 
