@@ -178,8 +178,3 @@ def test_the_loss_is_least_at_the_truth_and_worse_on_the_wrong_side():
     near = brain.distance_loss((truth + 1).clamp(-8, 8), truth)
     wrong = brain.distance_loss(-truth, truth)
     assert float(right) < 0.1 < float(near) < float(wrong)
-
-
-def test_exporting_without_a_card_says_what_to_write(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"README\.md and .*LICENSE first"):
-        brain.export(tmp_path / "checkpoint.pt", tmp_path / "bundle", {})
