@@ -77,7 +77,7 @@ METADATA = {
     "network_data_format": {
         "inputs": {
             "image": {
-                **CALLOSUM["network_data_format"]["inputs"]["image"],  # type: ignore[index]
+                **CALLOSUM["network_data_format"]["inputs"]["image"],  # type: ignore[index]  # METADATA is nested
                 "spatial_shape": list(SHAPE),
             }
         },
@@ -116,7 +116,7 @@ class AcpcNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the frame."""
-        units: torch.Tensor = self.units  # type: ignore[assignment]
+        units: torch.Tensor = self.units  # type: ignore[assignment]  # a buffer
         answer: torch.Tensor = self.answer(self.features(image)) * units
         return answer
 

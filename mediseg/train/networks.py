@@ -33,6 +33,7 @@ def build(name: str, widths: Sequence[int] | None = None, classes: int = 1) -> n
 
     ``widths`` None takes the network's own. Raises UsageError for a name that is not known.
     """
+    # torch's stubs do not know memory_format by itself
     return architecture(name).make(widths, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

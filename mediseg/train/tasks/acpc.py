@@ -32,10 +32,12 @@ def prepare(run: Run, say: Say) -> Job:
 
 def bundle(stage: Stage, checkpoint: Path) -> Model:
     """Return the trained network, and how its window is cut."""
+    # torch's stubs do not know memory_format by itself
     trained = started(_network, [str(checkpoint)]).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     metadata: dict[str, Any] = {**acpc.METADATA, "mediseg": {**acpc.RUNTIME}}
     return Model(trained, metadata, (1, 1, *acpc.SHAPE))
 
 
 def _network() -> acpc.AcpcNet:
+    # torch's stubs do not know memory_format by itself
     return acpc.AcpcNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -32,6 +32,7 @@ def prepare(run: Run, say: Say) -> Job:
     batch = Sampler(
         heads, run.stage.seed, 2.0 * SPACING_MM, COARSE_SIZES, count=2, painted_share=painted_share(run.stage)
     )
+    # torch's stubs do not know memory_format by itself
     network = started(CoarseNet, run.stage.start).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return Job(network, batch, distance_loss, dev_pairs(batch), READING)
 

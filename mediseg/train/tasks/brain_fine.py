@@ -25,6 +25,7 @@ def prepare(run: Run, say: Say) -> Job:
         raise UsageError("brain-fine starts from a coarse part: name its run under start")
     coarse = started(CoarseNet, run.stage.start)
     graft(run.out / "checkpoint.pt", coarse)
+    # torch's stubs do not know memory_format by itself
     network = BrainNet(coarse).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     batch = Sampler(read_heads(run, say), run.stage.seed, painted_share=share)
     return Job(network, batch, distance_loss, dev_pairs(batch), READING)
