@@ -314,6 +314,24 @@ def touch(rng: Generator, fine: Floats, shape: Shape) -> Floats:
     return np.clip(image + rng.normal(0, sigma, image.shape).astype(np.float32) * (image > 0), 0, None)
 
 
+def coarser(rng: Generator, fine: Floats) -> Floats:
+    """Return the fine image as a scan of a coarser matrix shows it: pixels of 1 to 2.2 window pixels, anywhere.
+
+    Smoothed, sampled at a random phase and interpolated back. What is thin beside the callosum (the dark line between
+    it and a bright artery) goes; where its border is stays.
+    """
+    step = FINE * float(np.exp(rng.uniform(0, np.log(2.2))))
+    smooth = cv2.GaussianBlur(fine, (0, 0), step * float(rng.uniform(0.3, 0.6)))
+    phase = rng.uniform(0, step, 2)
+    matrix = np.array([[step, 0, phase[0] - step], [0, step, phase[1] - step]])
+    rows, columns = (int(np.ceil(n / step)) + 2 for n in fine.shape)
+    how = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    coarse = cv2.warpAffine(smooth, matrix, (columns, rows), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    kind = cv2.INTER_CUBIC if rng.random() < 0.3 else cv2.INTER_LINEAR
+    back = cv2.warpAffine(coarse, matrix, fine.shape[::-1], flags=kind, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(np.clip(back, 0, None), np.float32)
+
+
 def contrast(rng: Generator, image: Floats) -> Floats:
     """Recolour: a random rising curve, a gamma, and for one in ten the head turned dark for bright."""
     top = max(1e-3, float(np.percentile(image, 99.5)))

@@ -26,6 +26,7 @@ from mediseg.train.callosum import (
     Slices,
     acquire,
     bend,
+    coarser,
     contrast,
     cut,
     field,
@@ -129,7 +130,9 @@ def frame_affine(window: npt.NDArray[np.float64], pose: Pose) -> npt.NDArray[np.
     return np.asarray(matrix)
 
 
-def draw(rng: Generator, image: Bytes, mask: Bytes, pose: Pose, gentle_share: float) -> tuple[Floats, Floats]:
+def draw(
+    rng: Generator, image: Bytes, mask: Bytes, pose: Pose, gentle_share: float, coarse: float = 0.0
+) -> tuple[Floats, Floats]:
     """Return one augmented window of SHAPE, normalised, and the callosum's area fractions in it."""
     gentle = rng.random() < gentle_share
     if rng.random() < 0.2:
@@ -139,7 +142,7 @@ def draw(rng: Generator, image: Bytes, mask: Bytes, pose: Pose, gentle_share: fl
     target = resized(sampled(mask, where), SHAPE)
     fine = sampled(image, where)
     if gentle:
-        seen = touch(rng, fine, SHAPE)
+        seen = touch(rng, coarser(rng, fine) if coarse and rng.random() < coarse else fine, SHAPE)
     else:
         seen = acquire(rng, field(rng, contrast(rng, fine)), SHAPE)
         if rng.random() < 0.15:
@@ -152,13 +155,14 @@ def batches(
     seed: int = 0,
     gentle: float = 0.6,
     *,
+    coarse: float = 0.0,
     painted: float = 0.0,
     plain: float = 0.0,
     made: Made = NOTHING_MADE,
 ) -> Batch:
     """Return ``batch(step)``: windows (BATCH, 1, *SHAPE) and area fractions of the same shape, from (seed, step).
 
-    Shares as in ``callosum.batches``.
+    Shares as in ``callosum.batches``; ``coarse`` is that of the gentle windows that show a coarser matrix.
     """
     poses = [pose_of(mask) for mask in slices.masks]
     slab_angles = [pose_of(slab.mask).angle for slab in made.slabs]
@@ -171,7 +175,7 @@ def batches(
         if kind < painted + plain:
             return draw_negative(rng, made.plain, SHAPE, PIXEL_MM), np.zeros(SHAPE, np.float32)
         i = int(rng.integers(len(poses)))
-        return draw(rng, slices.images[i], slices.masks[i], poses[i], gentle)
+        return draw(rng, slices.images[i], slices.masks[i], poses[i], gentle, coarse)
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((seed, step))

@@ -102,3 +102,14 @@ def test_the_shipped_figures_were_measured_on_the_shipped_file():
     digest = hashlib.sha256((BUNDLE / "models" / "model.onnx").read_bytes()).hexdigest()
     assert written["mediseg"]["sha256"] == digest
     assert written["eval_metrics"]["sha256"] == digest
+
+
+def test_a_coarser_matrix_smooths_but_moves_nothing():
+    y, x = np.mgrid[0:192, 0:320]
+    blob = np.exp(-((x - 150.3) ** 2 + (y - 80.7) ** 2) / 200).astype(np.float32)
+    stripes = (x % 2).astype(np.float32)
+    for seed in range(8):
+        seen = callosum.coarser(np.random.default_rng(seed), blob)
+        share = seen / seen.sum()
+        assert ((share * x).sum(), (share * y).sum()) == pytest.approx((150.3, 80.7), abs=0.05)
+        assert float(callosum.coarser(np.random.default_rng(seed), stripes)[20:-20, 20:-20].std()) < 0.1
