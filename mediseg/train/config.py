@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mediseg.errors import UsageError, did_you_mean
+from mediseg.io.yamltext import parsed
 
 SCHEMA_FILE = "train.schema.json"
 SAVED = "config.json"
@@ -149,7 +150,7 @@ def load_config(
         text = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror or error}") from error
-    file: TrainFile = checked(_parsed(text, path.name), path.name)
+    file: TrainFile = checked(parsed(text, path.name), path.name)
     here = path.resolve().parent
     folder = out.absolute() if out is not None else here / file.out if file.out is not None else None
     if folder is None:
@@ -259,16 +260,6 @@ def _checkpoint(text: str, here: Path, folder: Path) -> Path:
     stage = folder / text
     found = here / text if (here / text).exists() else stage
     return found if found.suffix == ".pt" else found / "checkpoint.pt"
-
-
-def _parsed(text: bytes, name: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        raise UsageError(f"{name} is no valid YAML{f' (line {place.line + 1})' if place else ''}") from error
 
 
 def _fault(error: ValidationError, model: type[BaseModel]) -> str:

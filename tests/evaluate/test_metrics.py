@@ -89,7 +89,7 @@ def _blobs(shape, seed):
 
 @pytest.mark.parametrize(("shape", "spacing"), [((40, 50), (0.7, 1.9)), ((20, 24, 30), (1.0, 0.8, 3.0))])
 def test_simpleitk_agrees(shape, spacing):
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk  # noqa: N813 -- the library's own short name
 
     masks = _blobs(shape, 1)
     distances = []

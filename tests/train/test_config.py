@@ -71,6 +71,7 @@ def test_a_stage_says_what_differs_and_starts_from_an_earlier_one(write, tmp_pat
         (WHOLE.replace("data: {folder: slices}\n", ""), "names no data; give --data, or"),
         (STAGED.replace("name: b", "name: a"), "two stages have one name"),
         ("task: [1\n", r"no valid YAML \(line 2\)"),
+        ("task: callosum\ntask: acpc\n", '"task" stands twice'),
         ("- 1\n", "a configuration must be pairs"),
     ],
 )
