@@ -38,13 +38,15 @@ def segment_callosum(
     are brought back to the image's own grid (linear) and averaged before the threshold, and the largest part is kept; a
     neck too thin for the network is closed, with a LOW_CONFIDENCE warning. Another companion gives the AC-PC frame.
     ``plausibility`` (0..1) compares area, length and circularity to the training population, ``certainty`` is the mean
-    probability inside.
+    probability inside, the lower of the first network's and the last: the second looks where it is told to, and may
+    see a callosum where the first hardly did.
 
     Raises Refusal when the image is no single sagittal slice or no corpus callosum is found.
     """
     bundle = load_bundle(model, "callosum")
     upright = _face_left(image)
-    raw = _refined(upright, whole_slice(upright, bundle), bundle, threshold)
+    first = whole_slice(upright, bundle)
+    raw = _refined(upright, first, bundle, threshold)
     closed, necks = bridged(raw, threshold, min(_JOIN, threshold))
     probability = closed.astype(np.float32)
     mask = largest_component(probability >= threshold)
@@ -62,7 +64,7 @@ def segment_callosum(
         Volume(probability[:, :, None], geometry, image.source).resample(image),
         acpc=_acpc(upright, part, bundle),
         plausibility=round(_plausibility(part, threshold, geometry, bundle.settings["population"]), 3),
-        certainty=round(float(probability[mask].mean()), 3),
+        certainty=round(float(min(probability[mask].mean(), first[mask].mean())), 3),
         warnings=(*_edge_warning(mask), *_neck_warning(necks)),
     )
 

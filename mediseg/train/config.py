@@ -81,6 +81,9 @@ class SchedulePart(_Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)
     prefetch: int = Field(2, ge=0, description="batches made ahead in the background; 0 makes them in between")
+    frozen_norm: bool = Field(
+        False, description="batch normalisation keeps its statistics: for a last stage, where batches mix unlike images"
+    )
     checkpoint_every: int = Field(200, ge=1)
     log_every: int = Field(20, ge=1)
     look_every: int = Field(500, ge=0, description="steps between validations, with a picture of the worst; 0: none")

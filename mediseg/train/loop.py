@@ -31,7 +31,8 @@ class Schedule:
     ``steps`` is the length of the cosine. ``minutes`` (working time over all resumed parts) may end it sooner: the
     learning rate then follows whichever is further on, steps or time, so it has always come down when training stops.
     ``bf16`` runs the network under bfloat16 autocast, ``fp16`` under float16 with scaled losses; weights and optimizer
-    stay float32. ``prefetch`` batches are made ahead in the background.
+    stay float32. ``prefetch`` batches are made ahead in the background. ``frozen_norm``: batch normalisation keeps the
+    statistics it has, as it will at run time.
     """
 
     steps: int
@@ -49,6 +50,7 @@ class Schedule:
     fp16: bool = False
     device: str = "cpu"
     prefetch: int = 0
+    frozen_norm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def fit(
     torch.set_num_threads(schedule.threads)
     out.mkdir(parents=True, exist_ok=True)
     state = _start(network.to(schedule.device), schedule, out)
-    network.train()
+    _prepare(network, frozen_norm=schedule.frozen_norm)
     watch = watch or Watch()
     with (
         Journal(out, state.step) as journal,
@@ -91,6 +93,14 @@ def fit(
         _go_on(state, made, loss, schedule, _Place(out, journal, watch))
     _save(out / "checkpoint.pt", state)
     return state.average
+
+
+def _prepare(network: nn.Module, *, frozen_norm: bool) -> None:
+    network.train()
+    if frozen_norm:
+        for part in network.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.eval()
 
 
 @dataclass(slots=True)

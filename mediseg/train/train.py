@@ -61,6 +61,7 @@ def schedule_of(run: Run) -> Schedule:
         clip_norm=part.clip_norm,
         device=device,
         prefetch=part.prefetch,
+        frozen_norm=part.frozen_norm,
     )
 
 

@@ -157,3 +157,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 def test_a_missing_checkpoint_says_to_train_first(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="train first"):
         load_average(small_network(), tmp_path / "checkpoint.pt")
+
+
+def test_frozen_statistics_stay_and_are_what_is_trained_with(tmp_path):
+    from dataclasses import replace
+
+    network = small_network()
+    network[1].running_mean.fill_(0.25)
+    before = {name: value.clone() for name, value in network[1].state_dict().items()}
+    trained = fit(network, batch, mean_square, replace(SHORT, frozen_norm=True), tmp_path)
+    after = trained[1].state_dict()
+    assert torch.equal(after["running_mean"], before["running_mean"])
+    assert torch.equal(after["running_var"], before["running_var"])
+    assert not torch.equal(after["weight"], before["weight"]), "the scales still learn"
+    moved = fit(small_network(), batch, mean_square, SHORT, tmp_path / "batch")[1].running_mean
+    assert not torch.equal(moved, torch.zeros(4)), "without it they follow the batches"
