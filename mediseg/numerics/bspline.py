@@ -190,8 +190,6 @@ def _slope(knots: Knots) -> Doubles:
     first = np.zeros((3 * knots.spans, knots.count))
     for n in range(knots.spans):
         for m, t in enumerate(0.5 + gauss / 2):
-            first[3 * n + m, n : n + 4] = (
-                np.array([-((1 - t) ** 2), 3 * t**2 - 4 * t, -3 * t**2 + 2 * t + 1, t**2]) / 2
-            )
+            first[3 * n + m, n : n + 4] = np.array([-((1 - t) ** 2), 3 * t**2 - 4 * t, -3 * t**2 + 2 * t + 1, t**2]) / 2
     rows = first / knots.spacing_mm
     return (rows * np.tile(weights, knots.spans)[:, None]).T @ rows * (knots.spacing_mm / 2)

@@ -95,7 +95,7 @@ def _counts(shape: tuple[int, ...], spacing_mm: Sequence[float], cell_mm: float,
 def _averages(
     image: npt.NDArray[Any], parts: tuple[int, ...], mask: npt.NDArray[np.bool_] | None
 ) -> tuple[Floats, Floats, Floats]:
-    """Return mean, mean square and share of the mask in each part; one pass along the axis that is slowest in memory."""
+    """Return mean, mean square and share of the mask in each part; one pass, slowest axis first."""
     order = sorted(range(image.ndim), key=lambda axis: -abs(image.strides[axis]))
     turned, wanted = image.transpose(order), [parts[axis] for axis in order]
     flat = _shares(turned.shape[1:], wanted[1:])

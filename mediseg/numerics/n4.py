@@ -3,23 +3,25 @@
 The image is tissue times a smooth field times noise. In logarithms the field only blurs the histogram, so a histogram
 sharpened by Wiener deconvolution (Sled et al. 1998, IEEE TMI 17:87) tells what each voxel should have been, and a
 B-spline through the differences is the field. Three things differ from ITK's filter: the spline is a penalised least
-squares fit, separable on the grid (``bspline``), where ITK scatters voxels one by one; the whole field is fitted in each
-iteration, not what it still lacks, so that repeating does not wear the penalty out; and cells of a coarse grid are
-spoken for by their purest part (``cells``), where ITK takes every fourth voxel.
+squares fit, separable on the grid (``bspline``), where ITK scatters voxels one by one; the whole field is fitted in
+each iteration, not what it still lacks, so that repeating does not wear the penalty out; and cells of a coarse grid
+are spoken for by their purest part (``cells``), where ITK takes every fourth voxel.
 
-``n4(image, spacing_mm)`` is all that most callers need; numpy and scipy are all it needs.
+``corrected, field = correct(image, spacing_mm)`` is what most callers want; numpy and scipy are all it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mediseg.numerics.bspline import Floats, Knots, Spline, WeightedFit
-from mediseg.numerics.cells import Cells
+from mediseg.numerics.bspline import Floats, Knots, Spline, WeightedFit, along
+from mediseg.numerics.cells import Cells, cells
+from mediseg.numerics.shapes import Mask, largest_component
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +35,91 @@ class N4:
     voxels at either end of the histogram that are only counted as the end (contrast agent, fat, air in the mask).
     """
 
-    knot_spacing_mm: float = 200.0
-    levels: int = 4
+    knot_spacing_mm: float = 160.0
+    levels: int = 3
     iterations: int = 50
     tolerance: float = 5e-4
-    smoothness: float = 1e-4
-    widths: tuple[float, ...] = (0.15, 0.15, 0.1)
-    noise: float = 0.01
+    smoothness: float = 3e-5
+    widths: tuple[float, ...] = (0.2, 0.12, 0.07)
+    noise: float = 0.03
     bins: int = 200
     tails: float = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class LogField:
-    """A field in logarithms, with mean 1 over the weights (of the field, not of the logarithm), and the iterations."""
+    """A field in logarithms, with mean 1 inside (of the field, not of the logarithm), and the iterations it took."""
 
     spline: Spline
     iterations: int
 
 
-def n4(cells: Cells, inside: npt.NDArray[np.bool_], settings: N4 | None = None) -> LogField:
+def correct(
+    image: npt.NDArray[Any],
+    spacing_mm: Sequence[float],
+    mask: Mask | None = None,
+    settings: N4 | None = None,
+    cell_mm: float = 4.0,
+) -> tuple[Floats, Floats]:
+    """Return an image of 1 to 3 dimensions divided by its shading, and the shading, float32 of the image's shape.
+
+    The shading is positive with mean 1 over ``mask`` (bool, default ``foreground``), where it is estimated; it is
+    held constant beyond the mask's box. ``cell_mm``: see ``cells``. Raises ValueError where there is no foreground.
+    """
+    coarse = cells(image, spacing_mm, cell_mm, mask)
+    inside = foreground(coarse.values) if mask is None else coarse.covered > 0.5
+    return divided(image, n4(coarse, inside, settings).spline, coarse.voxel_points_mm)
+
+
+def foreground(values: Floats) -> Mask:
+    """Return the largest connected part brighter than half of Otsu's threshold; none where all is dark or all equal.
+
+    Half, because that keeps the dim, far end of a strongly shaded head.
+    """
+    top = float(np.percentile(values, 99.5))
+    if not top > 0:
+        return np.zeros(values.shape, bool)
+    levels = np.clip(values * np.float32(255 / top), 0, 255)
+    counts = np.bincount(levels.ravel().astype(np.int64), minlength=256).astype(np.float64)
+    below, sums = np.cumsum(counts), np.cumsum(counts * np.arange(256))
+    above = below[-1] - below
+    apart = np.where((below > 0) & (above > 0), (sums[-1] * below / below[-1] - sums) ** 2, 0.0)
+    between = apart / np.maximum(below * above, 1)
+    return largest_component(levels > max(float(between.argmax()) / 2, 1)) if between.max() > 0 else levels < 0
+
+
+def divided(
+    image: npt.NDArray[Any], log_field: Spline, points_mm: Sequence[npt.NDArray[np.float64]]
+) -> tuple[Floats, Floats]:
+    """Return an image divided by a field given in logarithms, and that field; a layer at a time, no other copy."""
+    order = sorted(range(image.ndim), key=lambda axis: -abs(image.strides[axis]))
+    field = np.empty_like(image, dtype=np.float32)
+    corrected = np.empty_like(field)
+    first, *others = (log_field.knots[a].basis(points_mm[a]).astype(np.float32) for a in order)
+    coefficients = log_field.coefficients.astype(np.float32).transpose(order)
+    sheets = along(coefficients, [np.eye(len(coefficients), dtype=np.float32), *others])
+    image, out, result = (a.transpose(order) for a in (image, field, corrected))
+    for n, row in enumerate(first):
+        used = np.flatnonzero(row)  # four of them
+        out[n] = np.exp(np.tensordot(row[used], sheets[used], axes=1))
+        result[n] = image[n] / out[n]
+    return corrected, field
+
+
+def n4(coarse: Cells, inside: Mask, settings: N4 | None = None) -> LogField:
     """Return the log field of an image, estimated from its cells ``inside`` (bool, of the cells' shape).
 
     Raises ValueError where no cell inside is positive.
     """
     settings = settings or N4()
-    inside = inside & np.isfinite(cells.values) & (cells.values > 0)
+    inside = inside & np.isfinite(coarse.values) & (coarse.values > 0)
     if not inside.any():
         raise ValueError("there is no positive value inside the mask: nothing to estimate a field from")
     box = tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
-    points = [p[b] for p, b in zip(cells.points_mm, box, strict=True)]
+    points = [p[b] for p, b in zip(coarse.points_mm, box, strict=True)]
     inside = inside[box]
-    weights = np.where(inside, cells.purity[box], np.float32(0))
-    values = np.log(cells.values[box][inside])
+    weights = np.where(inside, coarse.purity[box], np.float32(0))
+    values = np.log(coarse.values[box][inside])
     return _Estimate(values, weights, inside, points, settings).run()
 
 
@@ -84,7 +138,7 @@ class _Estimate:
         self.grid_weights, self.points_mm = weights, points_mm
         self.at = np.flatnonzero(inside)
         self.weights = weights.ravel()[self.at]
-        self.share = self.weights / self.weights.sum(dtype=np.float64)
+        self.share = (self.weights / self.weights.sum(dtype=np.float64)).astype(np.float32)
         self.field = np.zeros(values.shape, np.float32)
         self.weighted = np.zeros(weights.shape, np.float32)
 
@@ -98,7 +152,7 @@ class _Estimate:
                 spline, change = self._improve(fit, width)
                 if change < self.settings.tolerance:
                     break
-        mean = np.log(np.sum(self.share * np.exp(fit.values(spline).ravel()[self.at]), dtype=np.float64))
+        mean = np.log(np.mean(np.exp(fit.values(spline).ravel()[self.at]), dtype=np.float64))
         # B-splines sum to 1, so a constant is taken off every coefficient
         return LogField(Spline(spline.knots, spline.coefficients - mean), count)
 

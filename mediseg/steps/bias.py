@@ -1,4 +1,4 @@
-"""Bias-field correction: N4 (Tustison et al. 2010, IEEE TMI 29:1310) through SimpleITK, at reduced resolution."""
+"""Bias-field correction: N4 (Tustison et al. 2010, IEEE TMI 29:1310), mediseg's own or SimpleITK's."""
 
 from __future__ import annotations
 
@@ -10,35 +10,68 @@ import numpy.typing as npt
 from mediseg.errors import Refusal
 from mediseg.geometry import Geometry
 from mediseg.numerics.compute import COMPUTE
-from mediseg.numerics.shapes import largest_component
 from mediseg.results import BiasCorrection
 from mediseg.steps.setting import Setting
 from mediseg.volume import Segmentation, Volume
+
+_LEAST = 500  # cells of foreground: fewer make no histogram
 
 
 def correct_bias(
     head: Volume,
     mask: Segmentation | None = None,
     *,
-    spline_spacing_mm: Annotated[float, Setting("distance of the coarsest B-spline knots", 20, 1000)] = 200.0,
+    method: Annotated[
+        str, Setting("mediseg's own N4, or SimpleITK's as the reference", choices=("fast", "simpleitk"))
+    ] = "fast",
+    spline_spacing_mm: Annotated[float, Setting("distance of the coarsest B-spline knots", 20, 1000)] = 160.0,
     levels: Annotated[int, Setting("resolution levels; each halves the knot distance", 1, 6)] = 3,
-    iterations: Annotated[int, Setting("iterations at each level", 1, 500)] = 30,
-    work_spacing_mm: Annotated[float, Setting("grid on which the field is estimated", 1, 10)] = 5.0,
+    iterations: Annotated[int, Setting("iterations at each level, at most", 1, 500)] = 50,
+    work_spacing_mm: Annotated[float, Setting("grid on which the field is estimated", 1, 10)] = 4.0,
 ) -> BiasCorrection:
     """Estimate the smooth multiplicative shading of an MR image and divide by it.
 
     N4 in the log domain on ``mask``, or on the head's foreground (Otsu); the field is smooth, so it is estimated on a
-    coarser grid and interpolated. ``field`` has mean 1 inside the mask, so intensities keep their scale.
+    coarser grid, as a spline. ``field`` has mean 1 inside the mask, so intensities keep their scale; beyond the mask's
+    box it goes on as it is at the box's border.
 
     Returns the corrected image and the field, float32 on the head's grid. Raises Refusal when the image is empty or
     constant.
     """
+    if method == "simpleitk":
+        return _with_simpleitk(head, mask, (spline_spacing_mm, levels, iterations), work_spacing_mm)
+    from mediseg.numerics.cells import cells
+    from mediseg.numerics.n4 import N4, divided, foreground, n4
+
+    where = None if mask is None else _on_grid(mask, head.geometry)
+    coarse = cells(head.array, head.geometry.spacing_mm, work_spacing_mm, where)
+    inside = foreground(coarse.values) if where is None else (coarse.covered > 0.5) & (coarse.values > 0)
+    _refuse_if_empty(inside)
+    settings = N4(knot_spacing_mm=spline_spacing_mm, levels=levels, iterations=iterations)
+    spline = n4(coarse, inside, settings).spline
+    corrected, field = divided(head.array, spline, coarse.voxel_points_mm)
+    return BiasCorrection(head.with_array(corrected), Volume(field, head.geometry, head.source))
+
+
+def _on_grid(mask: Segmentation, geometry: Geometry) -> npt.NDArray[np.bool_]:
+    return mask.mask() if mask.geometry == geometry else mask.resample(geometry).mask()
+
+
+def _refuse_if_empty(inside: npt.NDArray[np.bool_]) -> None:
+    if np.count_nonzero(inside) < _LEAST:
+        raise Refusal("the image has no foreground to estimate a bias field on: it is empty, constant or tiny")
+
+
+def _with_simpleitk(
+    head: Volume, mask: Segmentation | None, how: tuple[float, int, int], work_spacing_mm: float
+) -> BiasCorrection:
+    from mediseg.numerics.n4 import foreground
+
     small = head.resample(_work_grid(head.geometry, work_spacing_mm))
     pixels = np.asarray(small.array, dtype=np.float32)
-    inside = _foreground(pixels) if mask is None else mask.resample(small).mask() & (pixels > 0)
-    if np.count_nonzero(inside) < 500:
-        raise Refusal("the image has no foreground to estimate a bias field on: it is empty, constant or tiny")
-    log_field = _n4(pixels, inside, small.geometry, spline_spacing_mm, levels, iterations)
+    inside = foreground(pixels) if mask is None else mask.resample(small).mask() & (pixels > 0)
+    _refuse_if_empty(inside)
+    log_field = _n4(pixels, inside, small.geometry, *how)
     log_field -= np.log(np.mean(np.exp(log_field[inside])))
     field = Volume(log_field, small.geometry).resample(head.geometry)
     multiplicative = np.exp(field.array, dtype=np.float32)
@@ -51,18 +84,6 @@ def _work_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
     coarse = geometry.with_spacing([max(spacing_mm, s) for s in geometry.spacing_mm])
     grow = [int(n > 1) for n in geometry.shape]
     return coarse.pad(grow, grow)
-
-
-def _foreground(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    import cv2
-
-    top = float(np.percentile(pixels, 99.5))
-    if not top > 0:
-        return np.zeros(pixels.shape, bool)
-    levels = np.clip(pixels / top * 255, 0, 255).astype(np.uint8)
-    threshold, _ = cv2.threshold(levels.reshape(levels.shape[0], -1), 0, 255, cv2.THRESH_OTSU)
-    # half of Otsu's value keeps the dim, far end of a strongly shaded head
-    return largest_component(levels > max(threshold / 2, 1))
 
 
 def _n4(
