@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations_with_replacement
 from math import prod
 
 import numpy as np
@@ -61,26 +63,24 @@ class Knots:
             rows[np.arange(points.size), span + n] = piece
         return rows
 
-    def roughness(self) -> Doubles:
-        """Return the matrix P with c' P c = the integral of the squared second derivative over the range (1 / mm^3)."""
-        if not self.spans:
-            return np.zeros((1, 1))
-        # Gauss points of each span: the squared second derivative of a cubic is a parabola, so two are exact
-        gauss = 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3)
-        second = np.zeros((2 * self.spans, self.count))
-        for n in range(self.spans):
-            for m, t in enumerate(gauss):
-                second[2 * n + m, n : n + 4] = (1 - t, 3 * t - 2, 1 - 3 * t, t)
-        return second.T @ second / (2 * self.spacing_mm**3)
+    def energies(self) -> tuple[Doubles, Doubles, Doubles]:
+        """Return matrices E with c' E c = the integral over the range of the square of the spline, its slope, its bend.
 
-    def gram(self) -> Doubles:
-        """Return the matrix G with c' G c = the integral of the squared spline over the range (mm)."""
+        Units: mm, 1 / mm, 1 / mm^3; four Gauss points a span make them exact.
+        """
         if not self.spans:
-            return np.ones((1, 1))
+            return np.ones((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))
         gauss, weights = np.polynomial.legendre.leggauss(4)
-        points = (np.arange(self.spans)[:, None] + 0.5 + gauss / 2).ravel() * self.spacing_mm + self.start_mm
-        rows = self.basis(points)
-        return (rows * np.tile(weights, self.spans)[:, None]).T @ rows * (self.spacing_mm / 2)
+        t, h = 0.5 + gauss / 2, self.spacing_mm
+        value = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
+        slope = np.stack([-((1 - t) ** 2), 3 * t**2 - 4 * t, -3 * t**2 + 2 * t + 1, t**2]) / (2 * h)
+        bend = np.stack([1 - t, 3 * t - 2, 1 - 3 * t, t]) / h**2
+        totals = np.zeros((3, self.count, self.count))
+        for total, pieces in zip(totals, (value, slope, bend), strict=True):
+            one = (pieces * weights) @ pieces.T * (h / 2)
+            for n in range(self.spans):
+                total[n : n + 4, n : n + 4] += one
+        return totals[0], totals[1], totals[2]
 
 
 def along(array: npt.NDArray[np.floating], matrices: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
@@ -164,32 +164,15 @@ class WeightedFit:
 def _bending(knots: Sequence[Knots], length_mm: float) -> Doubles:
     """Return the mean of the squared second derivatives over the box, as a matrix; ``length_mm`` is the unit."""
     live = [n for n, k in enumerate(knots) if k.spans]
-    box = prod(knots[n].spans * knots[n].spacing_mm for n in live)
     size = prod(k.count for k in knots)
     total = np.zeros((size, size))
-    slopes = [_slope(k) for k in knots]
-    for a in live:
-        for b in live:
-            factors = [k.gram() for k in knots]
-            if a == b:
-                factors[a] = knots[a].roughness()
-            else:
-                factors[a], factors[b] = slopes[a], slopes[b]
-            term = np.ones((1, 1))
-            for factor in factors:
-                term = np.kron(term, factor)
-            total += term
-    return total * (length_mm**4 / box)
-
-
-def _slope(knots: Knots) -> Doubles:
-    """Return the matrix of the integral of the squared first derivative (1 / mm)."""
-    if not knots.spans:
-        return np.zeros((1, 1))
-    gauss, weights = np.polynomial.legendre.leggauss(3)
-    first = np.zeros((3 * knots.spans, knots.count))
-    for n in range(knots.spans):
-        for m, t in enumerate(0.5 + gauss / 2):
-            first[3 * n + m, n : n + 4] = np.array([-((1 - t) ** 2), 3 * t**2 - 4 * t, -3 * t**2 + 2 * t + 1, t**2]) / 2
-    rows = first / knots.spacing_mm
-    return (rows * np.tile(weights, knots.spans)[:, None]).T @ rows * (knots.spacing_mm / 2)
+    energies = [k.energies() for k in knots]
+    for a, b in combinations_with_replacement(live, 2):
+        factors = [value for value, _, _ in energies]
+        if a == b:
+            factors[a] = energies[a][2]
+        else:  # the mixed derivative counts twice
+            factors[a], factors[b] = 2 * energies[a][1], energies[b][1]
+        total += reduce(lambda left, right: np.asarray(np.kron(left, right)), factors)
+    box = prod(knots[n].spans * knots[n].spacing_mm for n in live)
+    return np.asarray(total * (length_mm**4 / box))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 _IMPURE = 0.1  # a coefficient of variation inside a part at which it counts half
 
 
@@ -37,14 +38,18 @@ class Cells:
     voxel_mm: tuple[float, ...]
 
     @property
-    def points_mm(self) -> list[npt.NDArray[np.float64]]:
+    def points_mm(self) -> list[Doubles]:
         """Middles of the cells along each axis, from the outer edge of the image."""
-        return [(np.arange(n) + 0.5) * s for n, s in zip(self.values.shape, self.spacing_mm, strict=True)]
+        return _middles(self.values.shape, self.spacing_mm)
 
     @property
-    def voxel_points_mm(self) -> list[npt.NDArray[np.float64]]:
+    def voxel_points_mm(self) -> list[Doubles]:
         """Middles of the voxels along each axis, in the same measure."""
-        return [(np.arange(n) + 0.5) * s for n, s in zip(self.voxels, self.voxel_mm, strict=True)]
+        return _middles(self.voxels, self.voxel_mm)
+
+
+def _middles(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[Doubles]:
+    return [(np.arange(n, dtype=np.float64) + 0.5) * s for n, s in zip(shape, spacing_mm, strict=True)]
 
 
 def cells(
@@ -114,8 +119,8 @@ def _averages(
     return mean, square, inside
 
 
-def _edges(size: int, parts: int) -> npt.NDArray[np.float64]:
-    return np.arange(parts + 1) * (size / parts)
+def _edges(size: int, parts: int) -> Doubles:
+    return np.arange(parts + 1, dtype=np.float64) * (size / parts)
 
 
 def _layers(size: int, parts: int) -> Iterator[tuple[slice, Floats]]:
@@ -133,7 +138,9 @@ def _shares(shape: tuple[int, ...], parts: Sequence[int]) -> csr_matrix:
 
     total = sparse.csr_matrix(np.ones((1, 1), np.float32))
     for size, count in zip(shape, parts, strict=True):
-        rows, columns, shares = [], [], []
+        rows: list[int] = []
+        columns: list[int] = []
+        shares: list[float] = []
         for n, (layers, weights) in enumerate(_layers(size, count)):
             rows += [n] * len(weights)
             columns += range(layers.start, layers.stop)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mediseg.numerics.bspline import Floats, Knots, Spline, WeightedFit, along
+from mediseg.numerics.bspline import Doubles, Floats, Knots, Spline, WeightedFit, along
 from mediseg.numerics.cells import Cells, cells
 from mediseg.numerics.shapes import Mask, largest_component
 
@@ -88,9 +88,7 @@ def foreground(values: Floats) -> Mask:
     return largest_component(levels > max(float(between.argmax()) / 2, 1)) if between.max() > 0 else levels < 0
 
 
-def divided(
-    image: npt.NDArray[Any], log_field: Spline, points_mm: Sequence[npt.NDArray[np.float64]]
-) -> tuple[Floats, Floats]:
+def divided(image: npt.NDArray[Any], log_field: Spline, points_mm: Sequence[Doubles]) -> tuple[Floats, Floats]:
     """Return an image divided by a field given in logarithms, and that field; a layer at a time, no other copy."""
     order = sorted(range(image.ndim), key=lambda axis: -abs(image.strides[axis]))
     field = np.empty_like(image, dtype=np.float32)
@@ -100,9 +98,9 @@ def divided(
     sheets = along(coefficients, [np.eye(len(coefficients), dtype=np.float32), *others])
     image, out, result = (a.transpose(order) for a in (image, field, corrected))
     for n, row in enumerate(first):
-        used = np.flatnonzero(row)  # four of them
-        out[n] = np.exp(np.tensordot(row[used], sheets[used], axes=1))
-        result[n] = image[n] / out[n]
+        begin = int(np.flatnonzero(row)[0])  # four functions reach each place, side by side
+        np.exp(np.tensordot(row[begin : begin + 4], sheets[begin : begin + 4], axes=1), out=out[n, ...])
+        np.divide(image[n], out[n], out=result[n, ...], casting="unsafe")
     return corrected, field
 
 
@@ -131,7 +129,7 @@ class _Estimate:
         values: Floats,
         weights: Floats,
         inside: npt.NDArray[np.bool_],
-        points_mm: Sequence[npt.NDArray[np.float64]],
+        points_mm: Sequence[Doubles],
         settings: N4,
     ) -> None:
         self.values, self.settings = values, settings
@@ -192,23 +190,23 @@ def expected(values: Floats, weights: Floats, width: float, noise: float, bins: 
     """
     last = values.size - 1
     ends = (int(tails * last), last - int(tails * last))
-    low, high = (float(np.partition(values, ends)[end]) for end in ends)
+    sorted_there = np.partition(values, ends)
+    low, high = (float(sorted_there[end]) for end in ends)
     step = max(high - low, 1e-6) / (bins - 1)
     place = (values - np.float32(low)) * np.float32(1 / step)
     np.clip(place, 0, np.float32(bins - 1.001), out=place)
     left = place.astype(np.int32)
     share = place - left
     right = weights * share
-    histogram = np.bincount(left, weights - right, bins) + np.bincount(left + 1, right, bins)
+    counts = np.bincount(left, weights - right, bins) + np.bincount(left + 1, right, bins)
+    histogram = counts.astype(np.float64)
     histogram[[0, -1]] = histogram[[1, -2]]  # the ends hold the tails, which are no class of their own
     table = _sharp(histogram, low, step, width, noise)
     difference = (low + step * np.arange(bins) - table).astype(np.float32)
     return difference[left] * (1 - share) + difference[left + 1] * share
 
 
-def _sharp(
-    histogram: npt.NDArray[np.float64], low: float, step: float, width: float, noise: float
-) -> npt.NDArray[np.float64]:
+def _sharp(histogram: Doubles, low: float, step: float, width: float, noise: float) -> Doubles:
     """Return the expectation of the sharp value for each bin of the blurred histogram."""
     bins = histogram.size
     size = 1 << (2 * bins - 1).bit_length()
