@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mediseg.errors import Warn
 from mediseg.outputs import Written, all_measurements
@@ -15,7 +17,8 @@ from mediseg.volume import Volume
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
-    from mediseg.record import CaseRecord, ModelRecord, RecipeRecord, StepRecord
+    from mediseg.record import BiasRecord, CaseRecord, ModelRecord, RecipeRecord, StepRecord
+    from mediseg.results import BiasCorrection, Brain
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def case_record(
             "steps": tuple(steps),
             "measurements": tuple(model.measurement_record(m) for m in all_measurements(values)),
             "roi": model.roi_record(localization, values.get("callosum")) if localization else None,
+            "bias": _bias_record(head, values.get("bias"), values.get("brain")),
             "quality": model.quality_record(confidences, warnings),
             "warnings": tuple(model.warning_record(w) for w in warnings),
             "outputs": tuple(
@@ -97,6 +101,28 @@ def case_record(
             ),
         }
     )
+
+
+_SAMPLES = 100_000  # of the brain's voxels: enough for two digits
+
+
+def _bias_record(head: Volume | None, bias: BiasCorrection | None, brain: Brain | None) -> BiasRecord | None:
+    """Return how even the brain was and is; None where there is no brain mask on the corrected image's grid.
+
+    The classes are told on the corrected image and are the same voxels for both. Every n-th voxel of the mask counts.
+    """
+    if head is None or bias is None or brain is None or brain.mask.geometry != head.geometry:
+        return None
+    from mediseg.numerics.uniformity import tissue_classes, uniformity
+    from mediseg.record import BiasRecord, UniformityRecord
+
+    inside = np.flatnonzero(brain.mask.labels)
+    at = np.unravel_index(inside[:: max(1, inside.size // _SAMPLES)], head.geometry.shape)
+    volumes = (head, bias.corrected, brain.distance)
+    before, after, depth_mm = (np.asarray(volume.array[at], np.float32) for volume in volumes)
+    white, grey = tissue_classes(after, -depth_mm)
+    rows = (UniformityRecord(**asdict(uniformity(values, white, grey))) for values in (before, after))
+    return BiasRecord(before=next(rows), after=next(rows))
 
 
 def earlier_record(job: Job) -> CaseRecord | None:

@@ -181,6 +181,21 @@ class RoiRecord(_Record):
     confidence: FiniteFloat
 
 
+class UniformityRecord(_Record):
+    """How even a brain is: spread of white matter (%), coefficient of joint variation, entropy of the histogram."""
+
+    white_cv_percent: Number = None
+    cjv: Number = None
+    entropy_bits: Number = None
+
+
+class BiasRecord(_Record):
+    """What the bias correction did inside the brain mask; the same voxels are white and grey matter in both."""
+
+    before: UniformityRecord
+    after: UniformityRecord
+
+
 class QualityRecord(_Record):
     """``score`` 0..1: the weakest confidence of any step, null where none gave one; ``flags``: what to look at."""
 
@@ -218,6 +233,7 @@ class CaseRecord(_Record):
     steps: tuple[StepRecord, ...] = ()
     measurements: tuple[MeasurementRecord, ...] = ()
     roi: RoiRecord | None = None
+    bias: BiasRecord | None = None
     quality: QualityRecord = Field(default_factory=QualityRecord)
     warnings: tuple[WarningRecord, ...] = ()
     outputs: tuple[OutputRecord, ...] = ()

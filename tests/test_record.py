@@ -14,7 +14,7 @@ from mediseg.volume import CodedConcept, RotatedROI, Source, Volume
 
 KEYS = [
     "schema_version", "status", "reason", "case", "recipe", "mediseg", "input", "source", "steps", "measurements",
-    "roi", "quality", "warnings", "outputs", "intended_use",
+    "roi", "bias", "quality", "warnings", "outputs", "intended_use",
 ]  # fmt: skip
 
 

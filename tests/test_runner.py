@@ -99,7 +99,7 @@ def test_a_bug_in_a_step_is_a_failed_case_with_a_place_to_look(head, tmp_path, m
     def broken(*_args):
         raise ZeroDivisionError("^".join(("secret", "name")).upper())
 
-    monkeypatch.setattr("mediseg.steps.bias._foreground", broken)
+    monkeypatch.setattr("mediseg.steps.bias.foreground", broken)
     case = mediseg.run("bias", head, tmp_path / "out")
     assert (case.status, case.exit_code) == ("failed", 70)
     assert "a bug in mediseg (ZeroDivisionError)" in case.reason

@@ -75,6 +75,7 @@ def render_case(record: CaseRecord, values: Mapping[str, object]) -> str:
         areas=areas,
         measurements=measurements,
         estimates=_estimates(record),
+        uniformity=uniformity_rows(record),
         groups=[_plan_row(g) for g in drawn.scan_plan.groups] if drawn.scan_plan else [],
         plan=drawn.scan_plan,
         missing=_missing(record, parts | {"plan": drawn.scan_plan}),
@@ -183,6 +184,29 @@ def summary(record: CaseRecord, values: sections.Values) -> list[Tile]:
             )
         )
     return tiles
+
+
+@dataclass(frozen=True)
+class UniformityRow:
+    """One measure of how even the brain is, before and after the bias correction."""
+
+    label: str
+    before: float | None
+    after: float | None
+    digits: int
+
+
+def uniformity_rows(record: CaseRecord) -> list[UniformityRow]:
+    """Return the measures of the bias correction; none where there was no brain mask to take them in."""
+    if record.bias is None:
+        return []
+    names = (
+        ("white_cv_percent", "White matter, coefficient of variation (%)", 1),
+        ("cjv", "Coefficient of joint variation, white and grey matter", 3),
+        ("entropy_bits", "Entropy of the histogram (bits)", 3),
+    )
+    before, after = record.bias.before, record.bias.after
+    return [UniformityRow(label, getattr(before, name), getattr(after, name), digits) for name, label, digits in names]
 
 
 def _lower_end(angle_deg: float) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mediseg.record import CaseRecord, MeasurementRecord
 from mediseg.report import raster, sections, svg
-from mediseg.report.html import number, pretty_unit, range_note, sentence, summary, vector, words
+from mediseg.report.html import number, pretty_unit, range_note, sentence, summary, uniformity_rows, vector, words
 from mediseg.report.morphometry import thickness_section
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def _strips(record: CaseRecord, values: sections.Values) -> Iterator[_Strip]:
     bias = sections.bias_section(values)
     if bias is not None:
         yield from _pictures("Bias correction: before, after, field", [f for row in bias.rows for f in row], 3)
+    rows = [[r.label, number(r.before, r.digits), number(r.after, r.digits)] for r in uniformity_rows(record)]
+    if rows:
+        yield from _table(rows, (0.6, 0.2, 0.2), ["Inside the brain mask; smaller is more even", "Before", "After"])
 
 
 def _summary(record: CaseRecord, values: sections.Values) -> Iterator[_Strip]:

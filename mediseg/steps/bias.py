@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from mediseg.errors import Refusal
 from mediseg.geometry import Geometry
+from mediseg.numerics.cells import cells
 from mediseg.numerics.compute import COMPUTE
+from mediseg.numerics.n4 import N4, divided, foreground, n4
 from mediseg.results import BiasCorrection
 from mediseg.steps.setting import Setting
 from mediseg.volume import Segmentation, Volume
@@ -40,9 +42,6 @@ def correct_bias(
     """
     if method == "simpleitk":
         return _with_simpleitk(head, mask, (spline_spacing_mm, levels, iterations), work_spacing_mm)
-    from mediseg.numerics.cells import cells
-    from mediseg.numerics.n4 import N4, divided, foreground, n4
-
     where = None if mask is None else _on_grid(mask, head.geometry)
     coarse = cells(head.array, head.geometry.spacing_mm, work_spacing_mm, where)
     inside = foreground(coarse.values) if where is None else (coarse.covered > 0.5) & (coarse.values > 0)
@@ -65,8 +64,6 @@ def _refuse_if_empty(inside: npt.NDArray[np.bool_]) -> None:
 def _with_simpleitk(
     head: Volume, mask: Segmentation | None, how: tuple[float, int, int], work_spacing_mm: float
 ) -> BiasCorrection:
-    from mediseg.numerics.n4 import foreground
-
     small = head.resample(_work_grid(head.geometry, work_spacing_mm))
     pixels = np.asarray(small.array, dtype=np.float32)
     inside = foreground(pixels) if mask is None else mask.resample(small).mask() & (pixels > 0)
