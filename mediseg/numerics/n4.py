@@ -196,7 +196,7 @@ def expected(values: Floats, weights: Floats, width: float, noise: float, bins: 
     place = (values - np.float32(low)) * np.float32(1 / step)
     np.clip(place, 0, np.float32(bins - 1.001), out=place)
     left = place.astype(np.int32)
-    share = place - left
+    share = place - left.astype(np.float32)
     right = weights * share
     counts = np.bincount(left, weights - right, bins) + np.bincount(left + 1, right, bins)
     histogram = counts.astype(np.float64)

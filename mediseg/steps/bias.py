@@ -66,7 +66,7 @@ def _with_simpleitk(
 ) -> BiasCorrection:
     small = head.resample(_work_grid(head.geometry, work_spacing_mm))
     pixels = np.asarray(small.array, dtype=np.float32)
-    inside = foreground(pixels) if mask is None else mask.resample(small).mask() & (pixels > 0)
+    inside = _own_foreground(pixels, head.geometry) if mask is None else mask.resample(small).mask() & (pixels > 0)
     _refuse_if_empty(inside)
     log_field = _n4(pixels, inside, small.geometry, *how)
     log_field -= np.log(np.mean(np.exp(log_field[inside])))
@@ -74,6 +74,14 @@ def _with_simpleitk(
     multiplicative = np.exp(field.array, dtype=np.float32)
     corrected = np.asarray(head.array, dtype=np.float32) / multiplicative
     return BiasCorrection(head.with_array(corrected), Volume(multiplicative, head.geometry, head.source))
+
+
+def _own_foreground(pixels: npt.NDArray[np.float32], geometry: Geometry) -> npt.NDArray[np.bool_]:
+    """Find the foreground without the voxels that the work grid adds around the image: they are no background."""
+    own = tuple(slice(1, -1) if n > 1 else slice(None) for n in geometry.shape)
+    inside = np.zeros(pixels.shape, bool)
+    inside[own] = foreground(pixels[own])
+    return inside
 
 
 def _work_grid(geometry: Geometry, spacing_mm: float) -> Geometry:

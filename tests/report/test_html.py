@@ -7,7 +7,7 @@ import pytest
 
 from mediseg.errors import Code, Warn
 from mediseg.geometry import Geometry
-from mediseg.record import INTENDED_USE
+from mediseg.record import INTENDED_USE, BiasRecord, UniformityRecord
 from mediseg.report import render_case
 from mediseg.report.html import number, pretty_unit, range_note
 from mediseg.results import BiasCorrection, Measurement
@@ -166,6 +166,16 @@ def test_a_case_refused_on_reading_says_why():
     every = "Mid-sagittal view, Slice plan, Brain mask, Bias correction, Thickness profile"
     assert f"{every}: not computed, because the case was refused before" in page.text
     assert page.all("image") == []
+
+
+def test_the_bias_section_says_what_the_correction_did(values):
+    before, after = UniformityRecord(white_cv_percent=9.04, cjv=0.7, entropy_bits=6.5), UniformityRecord(cjv=0.4321)
+    record = make.case(values).model_copy(update={"bias": BiasRecord(before=before, after=after)})
+    page = Page(render_case(record, values))
+    assert "White matter, coefficient of variation (%)9.0–" in page.text
+    assert "Coefficient of joint variation, white and grey matter0.7000.432" in page.text
+    without = Page(render_case(make.case(values), values))
+    assert "joint variation" not in without.text
 
 
 def test_a_case_refused_half_way_shows_what_there_is(values):
