@@ -2,8 +2,9 @@
 
 Classes are told by a simple rule that holds for every contrast: the voxels of the brain mask are split into three by
 k-means on a histogram of 256 bins. The class that fills most of the outermost 2 mm is CSF; of the other two the one
-that lies deeper on average is white matter, the other is grey. Middle and spread of a class are its median and 1.4826
-times its median absolute deviation, so that mixed voxels and small lesions count little.
+that lies deeper on average is white matter, the other is grey. Middle
+and spread of a class are mean and standard deviation once its values are clipped to the 2nd and 98th percentile, so
+that mixed voxels and small lesions count little, and whole numbers (a scan before) fare as fractions do (after).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ _BINS = 256
 class Uniformity:
     """Of one image within the brain.
 
-    ``white_cv_percent``: spread over median of white matter. ``cjv``: coefficient of joint variation, the sum of both
-    spreads over the difference of the medians (Likar et al. 2001, with robust measures); smaller is better.
-    ``entropy_bits``: of the histogram of intensities over their mean, 256 bins from 0 to 3.
+    ``white_cv_percent``: spread over mean of white matter. ``cjv``: coefficient of joint variation, the sum of both
+    spreads over the difference of the means (Likar et al. 2001); smaller is better.
+    ``entropy_bits``: of the histogram of intensities over their mean, 256 bins from 0 to 3, smoothed by 3 bins (sigma):
+    whole numbers leave gaps in a histogram that would look like order.
     """
 
     white_cv_percent: float
@@ -38,10 +40,13 @@ def uniformity(values: Floats, white: Mask, grey: Mask) -> Uniformity:
 
     A measure that cannot be told (no such class, no difference) is NaN.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     with np.errstate(divide="ignore", invalid="ignore"):
         (white_at, white_by), (grey_at, grey_by) = _middle(values[white]), _middle(values[grey])
         cv, cjv = np.divide(white_by, white_at), np.divide(white_by + grey_by, abs(white_at - grey_at))
-        shares = np.histogram(values / values.mean(), 256, (0, 3))[0] / values.size
+        counts = np.histogram(values / values.mean(), 256, (0, 3))[0].astype(np.float64)
+    shares = gaussian_filter1d(counts, 3.0, mode="constant") / values.size
     used = shares[shares > 0]
     entropy = float(-(used * np.log2(used)).sum())
     return Uniformity(
@@ -50,11 +55,11 @@ def uniformity(values: Floats, white: Mask, grey: Mask) -> Uniformity:
 
 
 def _middle(values: Floats) -> tuple[float, float]:
-    """Return median and spread; NaN for fewer than 50."""
+    """Return mean and spread; NaN for fewer than 50."""
     if values.size < 50:
         return np.nan, np.nan
-    median = float(np.median(values))
-    return median, 1.4826 * float(np.median(np.abs(values - median)))
+    clipped = np.clip(values, *np.percentile(values, (2, 98))).astype(np.float64)
+    return float(clipped.mean()), float(clipped.std())
 
 
 def tissue_classes(values: Floats, depth_mm: Floats) -> tuple[Mask, Mask]:

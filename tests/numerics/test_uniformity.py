@@ -27,9 +27,18 @@ def test_measures_of_known_classes():
     assert found.cjv == pytest.approx(6 / 30, rel=0.05)
 
 
-def test_entropy_of_two_equal_halves_is_one_bit():
-    values = np.repeat(np.array([1.0, 2.0], np.float32), 500)
-    assert uniformity(values, values > 1.5, values < 1.5).entropy_bits == pytest.approx(1.0)
+def test_entropy_of_an_even_spread_is_the_logarithm_of_its_bins():
+    values = np.linspace(50, 150, 40_000).astype(np.float32)  # 0.5 to 1.5 of the mean: a third of the bins
+    found = uniformity(values, values > 100, values < 100).entropy_bits
+    assert found == pytest.approx(np.log2(256 / 3), abs=0.1)
+
+
+def test_whole_numbers_are_measured_as_fractions_are():
+    values, _, white, grey = _brain(20, 60, 90, noise=3.0)
+    fine, whole = uniformity(values, white, grey), uniformity(np.rint(values), white, grey)
+    assert whole.white_cv_percent == pytest.approx(fine.white_cv_percent, rel=0.03)
+    assert whole.cjv == pytest.approx(fine.cjv, rel=0.03)
+    assert whole.entropy_bits == pytest.approx(fine.entropy_bits, abs=0.05)
 
 
 def test_shading_makes_every_measure_worse():
