@@ -37,7 +37,7 @@ class N4:
 
     knot_spacing_mm: float = 160.0
     levels: int = 3
-    iterations: int = 50
+    iterations: int = 200
     tolerance: float = 5e-4
     smoothness: float = 3e-5
     widths: tuple[float, ...] = (0.2, 0.12, 0.07)

@@ -28,7 +28,7 @@ def correct_bias(
     ] = "fast",
     spline_spacing_mm: Annotated[float, Setting("distance of the coarsest B-spline knots", 20, 1000)] = 160.0,
     levels: Annotated[int, Setting("resolution levels; each halves the knot distance", 1, 6)] = 3,
-    iterations: Annotated[int, Setting("iterations at each level, at most", 1, 500)] = 50,
+    iterations: Annotated[int, Setting("iterations at each level, at most", 1, 500)] = 200,
     work_spacing_mm: Annotated[float, Setting("grid on which the field is estimated", 1, 10)] = 4.0,
 ) -> BiasCorrection:
     """Estimate the smooth multiplicative shading of an MR image and divide by it.
