@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mediseg.errors import Warn
-from mediseg.geometry import Array, Plane
+from mediseg.geometry import Array, Geometry, Plane, Rigid
 from mediseg.volume import CodedConcept, RotatedROI, Segmentation, Volume
 
 
@@ -176,3 +176,90 @@ class ScanPlan:
     center: str
     frame_of_reference: str | None = None
     warnings: tuple[Warn, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StationPlacement:
+    """Where a station went: ``placed_from_header`` takes points of its header's space to the composite's (LPS mm).
+
+    ``given``: its place in the order of the input. ``method``: reference, registered, or header. ``gain`` and ``gamma``
+    are what its values were brought to the reference's with; ``shading`` (u, u^2, u^3, u^4) of the logarithm along it.
+    """
+
+    name: str
+    given: int
+    method: str
+    placed_from_header: Rigid
+    header: Geometry
+    gain: float = 1.0
+    gamma: float = 1.0
+    shading: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StationPair:
+    """Two stations that overlap: whether their alignment was believed, why not, the numbers, and how they agree.
+
+    ``step_before`` and ``step_after``: median difference of their values where both see tissue, as a share.
+    ``corners_lps_mm`` (8, 3): of the compared part, in the composite's space.
+    """
+
+    upper: str
+    lower: str
+    is_accepted: bool
+    reason: str
+    numbers: Mapping[str, object]
+    intensity: str
+    step_before: float
+    step_after: float
+    corners_lps_mm: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Transforms:
+    """How every station was placed and matched, from superior to inferior, and every pair of them."""
+
+    stations: tuple[StationPlacement, ...]
+    pairs: tuple[StationPair, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StationWeights:
+    """One weight map a station on the composite's grid, in their order; they sum to 1 wherever there is any."""
+
+    maps: tuple[Volume, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Stitched:
+    """Stations as one image: ``composite`` holds NaN where no station reaches, and ``gaps`` is 1 there.
+
+    ``provenance`` says which station gave most to a voxel. ``placed``: every station matched, on the composite's grid
+    (NaN beyond it), for looking at the overlaps.
+    """
+
+    composite: Volume
+    weights: StationWeights
+    provenance: Segmentation
+    gaps: Segmentation
+    transforms: Transforms
+    placed: tuple[Volume, ...] = ()
+    warnings: tuple[Warn, ...] = ()
+
+    @property
+    def filled(self) -> Volume:
+        """The composite as files hold it: 0 where no station reaches."""
+        return self.composite.with_array(np.nan_to_num(self.composite.array, nan=0.0))
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What the composite covers, and the largest difference across a border."""
+        steps = [pair.step_after for pair in self.transforms.pairs]
+        covered = (self.gaps.labels == 0).any(axis=(0, 2))
+        length = float(np.count_nonzero(covered)) * self.composite.geometry.spacing_mm[1]
+        code = CodedConcept("410668003", "SCT", "Length")
+        found = [Measurement("covered_length", length, "mm", code, method="rows of the composite that a station covers")]
+        if steps:
+            method = "median difference of the matched stations where both see tissue"
+            found.append(Measurement("overlap_difference", 100 * max(steps), "%", method=method))
+        return tuple(found)
