@@ -21,6 +21,11 @@ FILES = {
     "callosum.fastsurfer.json": "measurements",
     "roi.json": "localization",
     "scan_plan.json": "scan_plan",
+    "composite.nii.gz": "stitched.filled",
+    "weights.nii.gz": "stitched.weights",
+    "provenance.nii.gz": "stitched.provenance",
+    "gaps.nii.gz": "stitched.gaps",
+    "transforms.json": "stitched.transforms",
 }
 TABLE = "measurements.csv"
 NAMES = (*FILES, TABLE, "dicom")

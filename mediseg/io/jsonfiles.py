@@ -149,10 +149,11 @@ def read_roi(path: str | Path) -> RotatedROI:
 def schemas() -> dict[str, str]:
     """Return the JSON Schemas (2020-12) by file name, as they are shipped in ``mediseg/schemas``."""
     models: dict[str, type[_File]] = {ROI_SCHEMA_FILE: RoiFile, SCAN_PLAN_SCHEMA_FILE: ScanPlanFile}
-    return {name: _schema(model, name) for name, model in models.items()}
+    return {name: schema_text(model, name) for name, model in models.items()}
 
 
-def _schema(model: type[_File], name: str) -> str:
+def schema_text(model: type[BaseModel], name: str) -> str:
+    """Return the JSON Schema of a file's model."""
     body: dict[str, Any] = model.model_json_schema(mode="serialization")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"mediseg/{name}"}
     return json.dumps({**head, **body}, indent=2) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,25 @@ def write_nifti(value: Volume | Segmentation, path: Path, source: Source | None 
         else:
             _write_parts(stream, header, array)
     return path
+
+
+def write_nifti_series(volumes: Sequence[Volume], path: Path) -> Path:
+    """Write volumes of one grid as the fourth axis of one NIfTI file. Raises OutputError."""
+    arrays = [_stored(volume.array) for volume in volumes]
+    header = _header(np.broadcast_to(arrays[0][..., None], (*arrays[0].shape, len(arrays))),
+                     volumes[0].geometry.affine_lps, _ALIGNED)  # fmt: skip
+    with written_atomically(path) as stream:
+        if not path.name.lower().endswith(".gz"):
+            _write_series(stream, header, arrays)
+            return path
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=stream, mtime=0) as packed:
+            _write_series(packed, header, arrays)
+    return path
+
+
+def _write_series(stream: IO[bytes] | gzip.GzipFile, header: bytes, arrays: Sequence[npt.NDArray[Any]]) -> None:
+    for n, array in enumerate(arrays):
+        _write_parts(stream, header if n == 0 else b"", array)
 
 
 def _stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -15,6 +15,9 @@ from mediseg.results import (
     Measurements,
     Midsagittal,
     ScanPlan,
+    StationWeights,
+    Stitched,
+    Transforms,
 )
 from mediseg.volume import RotatedROI, Segmentation, Source, Volume
 
@@ -32,7 +35,9 @@ def write(value: object, path: str | Path, source: Volume | Source | None = None
     | Segmentation (Brain, Callosum: mask) | yes | | | SEG |
     | Measurements | | FastSurfer-CC's names | yes | SR, TID 1500 |
     | RotatedROI, Localization | | yes | | |
-    | ScanPlan | | yes | | |
+    | ScanPlan, Transforms | | yes | | |
+    | Stitched: composite, 0 in gaps | yes | | | derived MR, in a folder one file a slice |
+    | StationWeights | yes, 4-D | | | |
 
     ``source``: the DICOM volume that the value was made from (a Volume knows its own); needed for DICOM. Files are
     complete or not there. Raises UsageError for a value that the suffix cannot hold (it lists those that can), Refusal
@@ -58,6 +63,8 @@ def _plain(value: object) -> object:
         return value.corrected
     if isinstance(value, Midsagittal):
         return value.image
+    if isinstance(value, Stitched):
+        return value.filled
     return value.mask if isinstance(value, Brain | Callosum) else value
 
 
@@ -86,6 +93,18 @@ def _scan_plan(value: ScanPlan, path: Path, _: Source | None) -> Path:
     from mediseg.io.jsonfiles import write_scan_plan
 
     return write_scan_plan(value, path)
+
+
+def _weights(value: StationWeights, path: Path, _: Source | None) -> Path:
+    from mediseg.io.nifti_write import write_nifti_series
+
+    return write_nifti_series(value.maps, path)
+
+
+def _transforms(value: Transforms, path: Path, _: Source | None) -> Path:
+    from mediseg.io.stitchfile import write_transforms
+
+    return write_transforms(value, path)
 
 
 def _fastsurfer(value: Measurements, path: Path, _: Source | None) -> Path:
@@ -160,4 +179,6 @@ _WRITERS: dict[type, dict[str, Writer]] = {
     RotatedROI: _all(JSON, _roi),
     Localization: _all(JSON, _roi),
     ScanPlan: _all(JSON, _scan_plan),
+    StationWeights: _all(NIFTI, _weights),
+    Transforms: _all(JSON, _transforms),
 }

@@ -92,17 +92,24 @@ def header_error(plan: StationPlan) -> Rigid:
 
 
 def cut_stations(whole: Volume, plans: Sequence[StationPlan]) -> tuple[CutStation, ...]:
-    """Return the stations of an uncut image, spoilt as planned; ``whole`` must cover them, or they hold zeros there."""
+    """Return the stations of an uncut image, spoilt as planned; ``whole`` must cover them, or they hold zeros there.
+
+    A plan's header error is against the station before it.
+    """
     white = float(np.percentile(whole.array, 99.5))
-    return tuple(_cut(whole, plan, white) for plan in plans)
+    cuts, error = [], Rigid(np.eye(4))
+    for plan in plans:
+        # as if the patient moved between two stations: what was off stays off
+        error = error.after(header_error(plan))
+        cuts.append(_cut(whole, plan, white, error))
+    return tuple(cuts)
 
 
-def _cut(whole: Volume, plan: StationPlan, white: float) -> CutStation:
+def _cut(whole: Volume, plan: StationPlan, white: float, error: Rigid) -> CutStation:
     grid = true_grid(plan)
     pixels = np.clip(whole.resample(grid, order=3).array, 0, None) / np.float32(white)
     spoilt = plan.gain * roll_off_of(plan, grid) * pixels**plan.gamma
     measured = _noisy(np.asarray(spoilt, np.float32), plan) * np.float32(white)
-    error = header_error(plan)
     said = Geometry(grid.shape, error.matrix @ grid.affine_lps, grid.frame_of_reference)
     return CutStation(Volume(np.asarray(measured, np.float32), said), error.inverse(), plan)
 

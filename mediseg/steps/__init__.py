@@ -28,6 +28,7 @@ REGISTRY = {
     "localize_roi": ("mediseg.steps.localize", "localization"),
     "measure_callosum": ("mediseg.steps.morphometry", "measurements"),
     "plan_scan": ("mediseg.steps.scanplan", "scan_plan"),
+    "stitch_stations": ("mediseg.steps.stitch", "stitched"),
 }
 
 _UNITS = {"mm": "mm", "deg": "degrees", "ml": "ml", "mm2": "mm2", "years": "years"}

@@ -46,6 +46,8 @@ class Derivation:
     flavor: str = "OTHER"
     pixel_contrast: str = "NONE"
     technique: str = "NONE"
+    words: tuple[str, ...] = ()  # further values of a classic ImageType
+    anatomy: CodedConcept = _HEAD
 
 
 MIDSAGITTAL = Derivation(
@@ -56,6 +58,11 @@ MIDSAGITTAL_SLICE = Derivation("midsagittal", "mid-sagittal slice as acquired, c
 CORRECTED = Derivation(
     "corrected", "divided by the bias field that mediseg estimated",
     CodedConcept("113046", "DCM", "Pixel by pixel division"), "OTHER", "DIVISION",
+)  # fmt: skip
+STITCHED = Derivation(
+    "composite", "stations of a spine aligned, matched and blended by mediseg",
+    CodedConcept("113090", "DCM", "Image stitching"), "M", "RESAMPLED", "NONE", ("STITCHED",),
+    CodedConcept("421060004", "SCT", "Spine"),
 )  # fmt: skip
 IMAGE = Derivation("image", "processed by mediseg")
 
@@ -166,7 +173,7 @@ def _classic(job: _Job, k: int, number: int) -> Dataset:
             made.pop("InversionTime", None)
         made.pop("ApplicableSafetyStandardAgency", None)
         made.SOPClassUID = MRImageStorage
-        made.ImageType = ["DERIVED", "SECONDARY", job.derivation.flavor]
+        made.ImageType = ["DERIVED", "SECONDARY", job.derivation.flavor, *job.derivation.words]
         _identify(made, job, number)
         made.ImagePositionPatient = position(job.geometry, k)
         made.ImageOrientationPatient = orientation(job.geometry)
@@ -269,7 +276,7 @@ def _finish_enhanced(made: Dataset, job: _Job) -> None:
 
 def _finish_capture(made: Dataset, job: _Job) -> None:
     made.ConversionType = "WSD"
-    made.ImageType = ["DERIVED", "SECONDARY", job.derivation.flavor]
+    made.ImageType = ["DERIVED", "SECONDARY", job.derivation.flavor, *job.derivation.words]
     made.setdefault("BurnedInAnnotation", "NO")
     made.PatientOrientation = patient_orientation(job.geometry)
     # this IOD allows no other modality LUT; the true values stand in a real world value mapping
@@ -321,7 +328,7 @@ def _shared_groups(job: _Job) -> Dataset:
     window, anatomy = Dataset(), Dataset()
     window.WindowCenter, window.WindowWidth = job.data.window(is_stored=not _is_enhanced(job.origin))
     anatomy.FrameLaterality = "U"
-    anatomy.AnatomicRegionSequence = Sequence([code_item(_HEAD)])
+    anatomy.AnatomicRegionSequence = Sequence([code_item(job.derivation.anatomy)])
     groups.PixelMeasuresSequence = Sequence([measures])
     groups.PlaneOrientationSequence = Sequence([plane])
     groups.FrameVOILUTSequence = Sequence([window])

@@ -38,6 +38,10 @@ class PhantomStudy:
     repetition_time_ms: float = 2300.0
     echo_time_ms: float = 2.98
     inversion_time_ms: float = 900.0
+    body_part: str = "HEAD"
+    sequence: tuple[str, ...] = ("GR", "IR")
+    variant: tuple[str, ...] = ("SP", "MP")
+    is_3d: bool = True
 
 
 def write_mr_study(volume: Volume, folder: Path, study: PhantomStudy | None = None) -> list[Path]:
@@ -87,12 +91,14 @@ def _shared(volume: Volume, about: PhantomStudy) -> Dataset:
     made.StudyID, made.AccessionNumber, made.ReferringPhysicianName = "1", "", ""
     made.StudyDescription, made.SeriesDescription = about.description, about.series_description
     made.SeriesNumber, made.AcquisitionNumber = about.series_number, 1
-    made.Modality, made.BodyPartExamined, made.PatientPosition = "MR", "HEAD", "HFS"
+    made.Modality, made.BodyPartExamined, made.PatientPosition = "MR", about.body_part, "HFS"
     made.Manufacturer, made.ManufacturerModelName, made.SoftwareVersions = MANUFACTURER, "phantom", __version__
-    made.ScanningSequence, made.SequenceVariant = ["GR", "IR"], ["SP", "MP"]
-    made.ScanOptions, made.MRAcquisitionType = "", "3D"
+    made.ScanningSequence, made.SequenceVariant = list(about.sequence), list(about.variant)
+    made.ScanOptions, made.MRAcquisitionType = "", "3D" if about.is_3d else "2D"
     made.RepetitionTime, made.EchoTime = ds_text(about.repetition_time_ms), ds_text(about.echo_time_ms)
-    made.InversionTime, made.EchoTrainLength = ds_text(about.inversion_time_ms), "1"
+    made.EchoTrainLength = "1"
+    if "IR" in about.sequence:
+        made.InversionTime = ds_text(about.inversion_time_ms)
     made.FlipAngle, made.MagneticFieldStrength = "9", "3"
     made.ImageOrientationPatient = orientation(geometry)
     made.PixelSpacing = pixel_spacing(geometry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mediseg.io.dicom.image import (
     CORRECTED,
     MIDSAGITTAL,
     MIDSAGITTAL_SLICE,
+    STITCHED,
     film_order,
     single_dataset,
     write_derived_series,
@@ -24,7 +26,7 @@ from mediseg.io.dicom.origin import Origin, read_origin
 from mediseg.io.dicom.seg import segmentation_dataset
 from mediseg.io.dicom.sr import BrainFindings, measurements_dataset
 from mediseg.io.dicom.uids import DicomOptions
-from mediseg.results import BiasCorrection, Brain, Callosum, Measurements, Midsagittal
+from mediseg.results import BiasCorrection, Brain, Callosum, Measurements, Midsagittal, Stitched
 from mediseg.volume import Segmentation, Volume
 
 
@@ -33,7 +35,7 @@ def write_dicom_outputs(
 ) -> tuple[list[Path], tuple[Warn, ...]]:
     """Write what a recipe gave as DICOM objects of the head's study; return the files and what was repaired.
 
-    ``values`` are a recipe's by name; those used are ``brain``, ``midsagittal``, ``callosum``, ``measurements`` and,
+    ``values`` are a recipe's by name; those used are ``stitched`` (with ``stations``), ``brain``, ``midsagittal``, ``callosum``, ``measurements`` and,
     with ``options.corrected``, ``bias``. Files: ``brain_seg.dcm``, ``midsagittal.dcm``, ``callosum_seg.dcm``,
     ``measurements_sr.dcm``, ``corrected_NNNN.dcm`` (or ``corrected.dcm`` as Enhanced MR); none, and a warning, where
     the source's images have no UIDs of their own. Raises UsageError when the head is not from DICOM, Refusal for
@@ -66,7 +68,21 @@ def write_dicom_outputs(
         written.append(save(report, folder / "measurements_sr.dcm"))
     if isinstance(bias, BiasCorrection) and origin.options.corrected:
         written += write_derived_series(bias.corrected, folder, origin, CORRECTED)
+    stitched = found.get(Stitched)
+    if isinstance(stitched, Stitched):
+        written += _write_composite(stitched, values.get("stations"), folder, origin)
     return written, origin.warnings
+
+
+def _write_composite(stitched: Stitched, stations: object, folder: Path, origin: Origin) -> list[Path]:
+    """Write the composite as a series of the reference's study that names the images of all stations."""
+    volumes = [one for one in stations if isinstance(one, Volume)] if isinstance(stations, tuple) else []
+    if not all(_has_own_uids(volume) for volume in volumes):
+        return []
+    references = [one for volume in volumes for one in read_origin(volume.source, origin.options).references]
+    # not a stack: a composite's slice is made of images of several series, none of which is "its own"
+    whole = replace(origin, references=tuple(references) or origin.references, is_stack=False)
+    return write_derived_series(stitched.filled, folder, whole, STITCHED)
 
 
 def _has_own_uids(head: Volume) -> bool:

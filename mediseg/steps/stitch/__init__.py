@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -60,7 +60,7 @@ def stitch_stations(
     pairs = _aligned(volumes, Limits(max_shift_mm, max_angle_deg, min_ncc)) if register else {}
     placed, registered = solved(len(volumes), pairs, anchor)
     levels = levels_of(volumes)
-    shared = _shared(volumes, placed, levels)
+    shared = _shared(volumes, placed, levels, pairs if register else None)
     found = matched(levels, shared, anchor, intensity, shading and intensity != "none")
     grid = composite_grid(volumes, placed, anchor, axes, roi)
     names = [f"station {n + 1}" for n in range(len(volumes))]
@@ -69,7 +69,7 @@ def stitch_stations(
         tuple(
             StationPlacement(
                 name, order[n], _method(n, anchor, registered), placed[n], volumes[n].geometry,
-                float(np.exp(found[n].offset)), found[n].slope, found[n].shading,
+                float(np.exp(found[n].offset) * levels[anchor] / levels[n]), found[n].slope, found[n].shading,
             )
             for n, name in enumerate(names)
         ),
@@ -122,10 +122,19 @@ def _aligned(volumes: Sequence[Volume], limits: Limits) -> dict[tuple[int, int],
     return {pair: one for pair, one in found.items() if one is not None}
 
 
-def _shared(volumes: Sequence[Volume], placed: Sequence[Rigid], levels: Sequence[float]) -> list[Cells]:
+def _shared(
+    volumes: Sequence[Volume],
+    placed: Sequence[Rigid],
+    levels: Sequence[float],
+    pairs: dict[tuple[int, int], Alignment] | None,
+) -> list[Cells]:
+    """Return what each pair holds at the same places; without registration the headers are believed."""
     count = len(volumes)
     found = [cells(a, b, volumes, placed, levels) for a in range(count) for b in range(a + 1, count)]
-    return [one for one in found if one is not None]
+    trusted = {pair for pair, one in pairs.items() if one.is_accepted} if pairs is not None else None
+    return [
+        replace(one, is_registered=trusted is None or one.pair in trusted) for one in found if one is not None
+    ]
 
 
 def _method(n: int, anchor: int, registered: frozenset[int]) -> str:

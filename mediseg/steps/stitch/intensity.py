@@ -23,6 +23,7 @@ _MOST = 4000  # cells of one pair
 _FEW = 60
 _QUANTILES = np.linspace(0.02, 0.98, 33)
 _TERMS = 4
+_NO_WORSE = 1e-3  # share of the value
 _FIELD_MM = 25.0
 
 
@@ -59,6 +60,7 @@ class Cells:
     along: Array
     headers_lps_mm: Array
     grids: tuple[Geometry, Geometry]
+    is_registered: bool = True  # else only a gain is read off it: what lies side by side may not be the same
 
 
 def _terms(u: Array) -> Array:
@@ -142,7 +144,7 @@ def _difference(one: Cells, first: Matching, second: Matching) -> Array:
 
 
 def _worse(new: Sequence[Matching], old: Sequence[Matching], shared: Sequence[Cells]) -> bool:
-    return any(step_of(one, new) > step_of(one, old) + 1e-9 for one in shared)
+    return any(step_of(one, new) > step_of(one, old) + _NO_WORSE for one in shared)
 
 
 def _solved(
@@ -178,6 +180,8 @@ def _rows(one: Cells, size: int, count: int, found: Sequence[Matching]) -> Array
     rows = np.zeros((len(one.logs), size))
     for column, (n, sign) in enumerate(zip(one.pair, (1.0, -1.0), strict=True)):
         rows[:, n] += sign
+        if not one.is_registered:
+            continue
         rows[:, count + n] += sign * (one.logs[:, column] + _MIDDLE)
         terms = sign * -_terms(one.along[:, column])
         rows[:, 2 * count : 2 * count + _TERMS] += terms
@@ -219,9 +223,9 @@ def _outward(found: list[Matching], shared: Sequence[Cells], anchor: int, step: 
             return out
         pair, first_is_done = min(edges, key=lambda edge: (edge[0][1] - edge[0][0], edge[0]))
         near, far = pair if first_is_done else pair[::-1]
-        changed = step(by_pair[pair], out[near], out[far], 0 if first_is_done else 1)
         trial = [*out]
-        trial[far] = changed
+        if by_pair[pair].is_registered:
+            trial[far] = step(by_pair[pair], out[near], out[far], 0 if first_is_done else 1)
         if step_of(by_pair[pair], trial) < step_of(by_pair[pair], out):
             out = trial
         done.add(far)
