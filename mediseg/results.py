@@ -258,7 +258,9 @@ class Stitched:
         covered = (self.gaps.labels == 0).any(axis=(0, 2))
         length = float(np.count_nonzero(covered)) * self.composite.geometry.spacing_mm[1]
         code = CodedConcept("410668003", "SCT", "Length")
-        found = [Measurement("covered_length", length, "mm", code, method="rows of the composite that a station covers")]
+        found = [
+            Measurement("covered_length", length, "mm", code, method="rows of the composite that a station covers")
+        ]
         if steps:
             method = "median difference of the matched stations where both see tissue"
             found.append(Measurement("overlap_difference", 100 * max(steps), "%", method=method))

@@ -38,6 +38,7 @@ _SUFFIXES = (
     ".dcm",
     ".ima",
     ".hdr",
+    ".sur",
 )
 _PAIRED = (".mhd", ".nhdr", ".hdr")  # their pixels lie in a file beside them
 # names that Windows keeps for devices, and those of mediseg's own files beside the cases
@@ -133,6 +134,8 @@ def _with_partners(paths: Iterable[Path]) -> list[Path]:
         found.append(path)
         if path.suffix.lower() in _PAIRED:
             found += [p for p in sorted(path.parent.glob(f"{path.stem}.*")) if p.is_file() and p != path]
+        if path.suffix.lower() == ".sur":
+            found += [p for p in sorted(path.parent.glob("*.y*ml")) if p.is_file() and p not in found]
     return found
 
 

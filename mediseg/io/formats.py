@@ -16,6 +16,7 @@ from mediseg.volume import Volume
 #: name -> (module, the endings by which a folder's files are told apart)
 FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "nifti": ("mediseg.io.nifti", (".nii", ".nii.gz", ".mgh", ".mgz")),
+    "sur": ("mediseg.io.sur", (".sur",)),
     "itk": ("mediseg.io.itk", (".nrrd", ".nhdr", ".mha", ".mhd")),
 }
 

@@ -164,7 +164,9 @@ class _Anatomy:
         cord = _ellipse(left, behind - 0.6, 5.6, 4.2) * _edge(conus, 1, 6.0)
         _lay(out, np.float32(0.5), cord)
         strands = np.sin(2.4 * left + 0.02 * along) * np.sin(1.9 * behind + 0.03 * along)
-        _lay(out, np.float32(0.6), np.clip(strands, 0, 1) * _ellipse(left, behind - 2, 6.5, 4.5) * _edge(conus, -1, 6.0))
+        _lay(
+            out, np.float32(0.6), np.clip(strands, 0, 1) * _ellipse(left, behind - 2, 6.5, 4.5) * _edge(conus, -1, 6.0)
+        )
 
 
 def _edge(distance: Pixels, sign: int, width_mm: float = 0.9) -> Pixels:

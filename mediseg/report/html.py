@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mediseg.record import CaseRecord, InputRecord, MeasurementRecord, WarningRecord
-from mediseg.report import morphometry, sections
+from mediseg.report import morphometry, sections, stitching
 from mediseg.results import SliceGroup
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _SECTIONS = {
     "brain": ("extract_brain", "Brain mask"),
     "bias": ("correct_bias", "Bias correction"),
     "thickness": ("measure_callosum", "Thickness profile"),
+    "stitching": ("stitch_stations", "Stitched spine"),
 }
 
 
@@ -47,6 +48,7 @@ def environment() -> Environment:
         "vector": vector,
         "mm": _mm,
         "sentence": sentence,
+        "pair_numbers": stitching.pair_numbers,
     }
     return env
 
@@ -65,6 +67,7 @@ def render_case(record: CaseRecord, values: Mapping[str, object]) -> str:
         "brain": sections.brain_mosaic(drawn),
         "bias": sections.bias_section(drawn),
         "thickness": morphometry.thickness_section(drawn),
+        "stitching": stitching.stitching_section(drawn.stitched, drawn.stations),
     }
     areas, measurements = morphometry.area_rows(record.measurements)
     page = environment().get_template("case.html.j2")
@@ -183,7 +186,17 @@ def summary(record: CaseRecord, values: sections.Values) -> list[Tile]:
                 f"confidence {number(values.brain.confidence, 2)} of 1",
             )
         )
-    return tiles
+    return tiles + _stitched_tiles(values)
+
+
+def _stitched_tiles(values: sections.Values) -> list[Tile]:
+    if values.stitched is None:
+        return []
+    stations, pairs = values.stitched.transforms.stations, values.stitched.transforms.pairs
+    registered = sum(one.method == "registered" for one in stations)
+    tiles = [Tile("Stations", str(len(stations)), "", f"{registered} registered to {stations[0].name}")]
+    tiles += [Tile(words(m.name).capitalize(), number(m.value, 1), m.unit) for m in values.stitched.measurements]
+    return tiles if pairs else tiles[:2]
 
 
 @dataclass(frozen=True)

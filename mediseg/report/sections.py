@@ -20,6 +20,7 @@ from mediseg.results import (
     Measurements,
     Midsagittal,
     ScanPlan,
+    Stitched,
 )
 from mediseg.volume import Volume
 
@@ -42,6 +43,8 @@ class Values:
     localization: Localization | None = None
     measurements: Measurements | None = None
     scan_plan: ScanPlan | None = None
+    stitched: Stitched | None = None
+    stations: tuple[Volume, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Values:
@@ -52,6 +55,8 @@ class Values:
         known: dict[str, Any] = {f.name: values[f.name] for f in fields(cls) if values.get(f.name) is not None}
         if "head" not in known and isinstance(values.get("image"), Volume):
             known["head"] = values["image"]
+        if "head" not in known and isinstance(stations := values.get("stations"), tuple) and stations:
+            known["head"] = stations[0]
         for name, value in known.items():
             if not isinstance(value, _TYPES[name]):
                 raise TypeError(f'the report wants "{name}" as {_TYPES[name].__name__}, not {type(value).__name__}')
@@ -67,6 +72,8 @@ _TYPES: dict[str, type] = {
     "localization": Localization,
     "measurements": Measurements,
     "scan_plan": ScanPlan,
+    "stitched": Stitched,
+    "stations": tuple,
 }
 
 

@@ -35,9 +35,10 @@ def write_dicom_outputs(
 ) -> tuple[list[Path], tuple[Warn, ...]]:
     """Write what a recipe gave as DICOM objects of the head's study; return the files and what was repaired.
 
-    ``values`` are a recipe's by name; those used are ``stitched`` (with ``stations``), ``brain``, ``midsagittal``, ``callosum``, ``measurements`` and,
-    with ``options.corrected``, ``bias``. Files: ``brain_seg.dcm``, ``midsagittal.dcm``, ``callosum_seg.dcm``,
-    ``measurements_sr.dcm``, ``corrected_NNNN.dcm`` (or ``corrected.dcm`` as Enhanced MR); none, and a warning, where
+    ``values`` are a recipe's by name; those used are ``brain``, ``midsagittal``, ``callosum``, ``measurements``,
+    ``stitched`` with ``stations`` and, with ``options.corrected``, ``bias``. Files: ``brain_seg.dcm``,
+    ``midsagittal.dcm``, ``callosum_seg.dcm``, ``measurements_sr.dcm``, ``composite_NNNN.dcm``, ``corrected_NNNN.dcm``
+    (or ``corrected.dcm`` as Enhanced MR); none, and a warning, where
     the source's images have no UIDs of their own. Raises UsageError when the head is not from DICOM, Refusal for
     another frame of reference, OutputError.
     """

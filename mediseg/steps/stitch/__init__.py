@@ -26,7 +26,7 @@ _SEAM = 0.10  # a median difference across an overlap that is worth a warning
 _MOST_STATIONS = 12
 
 
-def stitch_stations(
+def stitch_stations(  # noqa: PLR0913 - each is a setting of the recipe
     stations: Sequence[Volume],
     *,
     intensity: Annotated[
@@ -40,7 +40,9 @@ def stitch_stations(
     axes: Annotated[
         str, Setting("the composite's axes: the patient's, or the reference's", choices=("patient", "reference"))
     ] = "patient",
-    roi: Annotated[RotatedROI | None, Setting("an own rotated ROI (roi.json): the composite covers it, along it")] = None,
+    roi: Annotated[
+        RotatedROI | None, Setting("an own rotated ROI (roi.json): the composite covers it, along it")
+    ] = None,
     max_shift_mm: Annotated[float, Setting("largest correction of a header that is believed", 1, 100)] = 30.0,
     max_angle_deg: Annotated[float, Setting("largest turn that is believed", 1, 45)] = 20.0,
     min_ncc: Annotated[float, Setting("least agreement of an overlap that is believed", 0, 1)] = 0.6,
@@ -115,9 +117,7 @@ def _normal(geometry: Geometry) -> Array:
 
 def _aligned(volumes: Sequence[Volume], limits: Limits) -> dict[tuple[int, int], Alignment]:
     found = {
-        (a, b): align(volumes[a], volumes[b], limits)
-        for a in range(len(volumes))
-        for b in range(a + 1, len(volumes))
+        (a, b): align(volumes[a], volumes[b], limits) for a in range(len(volumes)) for b in range(a + 1, len(volumes))
     }
     return {pair: one for pair, one in found.items() if one is not None}
 
@@ -132,9 +132,7 @@ def _shared(
     count = len(volumes)
     found = [cells(a, b, volumes, placed, levels) for a in range(count) for b in range(a + 1, count)]
     trusted = {pair for pair, one in pairs.items() if one.is_accepted} if pairs is not None else None
-    return [
-        replace(one, is_registered=trusted is None or one.pair in trusted) for one in found if one is not None
-    ]
+    return [replace(one, is_registered=trusted is None or one.pair in trusted) for one in found if one is not None]
 
 
 def _method(n: int, anchor: int, registered: frozenset[int]) -> str:

@@ -85,13 +85,14 @@ def align(fixed: Volume, moving: Volume, limits: Limits) -> Alignment | None:
 def _overlaps(where: Bench) -> bool:
     """True where the moving station's header reaches into the fixed one."""
     index = where.fixed.geometry.ijk_from_lps(where.moving.geometry.corners_lps_mm())
-    low, high = np.maximum(index.min(axis=0), -0.5), np.minimum(index.max(axis=0), np.array(where.fixed.geometry.shape) - 0.5)
+    low, high = (
+        np.maximum(index.min(axis=0), -0.5),
+        np.minimum(index.max(axis=0), np.array(where.fixed.geometry.shape) - 0.5),
+    )
     return bool((high > low).all())
 
 
-def _decided(
-    fixed: Volume, moving: Volume, coarse: Bench, fits: list[Fit], before: Fit, limits: Limits
-) -> Alignment:
+def _decided(fixed: Volume, moving: Volume, coarse: Bench, fits: list[Fit], before: Fit, limits: Limits) -> Alignment:
     is_3d = len(problem_axes(fixed, moving)) == 3
     best = fits[0] if fits else before
     rivals = [fit for fit in fits[1:] if _distance_mm(fit, best, coarse.pivot_lps_mm) > _RADIUS_MM]
@@ -135,7 +136,10 @@ def _gated(found: Alignment, limits: Limits) -> Alignment:
         (found.ncc_after < found.ncc_before, "the overlap agrees less than where the headers put it"),
         (found.shift_mm > limits.max_shift_mm, f"a shift of {found.shift_mm:.1f} mm is not believed"),
         (found.angle_deg > limits.max_angle_deg, f"a turn of {found.angle_deg:.1f} degrees is not believed"),
-        (found.rival_ncc > limits.rival * found.ncc_after, f"another placement agrees as well (NCC {found.rival_ncc:.2f})"),
+        (
+            found.rival_ncc > limits.rival * found.ncc_after,
+            f"another placement agrees as well (NCC {found.rival_ncc:.2f})",
+        ),
         (found.round_trip_mm > limits.round_trip_mm, f"there and back ends {found.round_trip_mm:.1f} mm off"),
         (found.block_mm > _BLOCK_MM, f"parts of the overlap want to lie {found.block_mm:.1f} mm elsewhere"),
     ]
@@ -161,7 +165,9 @@ def _nudged(motion: Rigid, points: Array) -> Rigid:
 def _corners(points: Array) -> Array:
     """Return the corners of the points' block (8, 3)."""
     low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
-    return np.array([[(low, high)[a][0], (low, high)[b][1], (low, high)[c][2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+    return np.array(
+        [[(low, high)[a][0], (low, high)[b][1], (low, high)[c][2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    )
 
 
 def _block_mm(task: Problem, fit: Fit) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,7 @@ def weights_of(placed: Sequence[Placed | None], shape: tuple[int, int, int], pow
             weight[one.where] = inside
             total[one.where] += inside
     total[total == 0] = 1
-    for weight in maps:
-        weight /= total
-    return maps
+    return [np.divide(weight, total, out=weight) for weight in maps]
 
 
 def feathered(placed: Sequence[Placed | None], weights: Sequence[Pixels]) -> Pixels:
@@ -85,7 +84,10 @@ def _gaussian(image: Pixels) -> list[Pixels]:
 
 def _laplacian(image: Pixels) -> list[Pixels]:
     levels = _gaussian(image)
-    return [fine - _up(coarse, fine.shape) for fine, coarse in zip(levels, levels[1:], strict=False)] + [levels[-1]]
+    bands: list[Pixels] = []
+    for fine, coarse in pairwise(levels):
+        bands.append(np.asarray(fine - _up(coarse, fine.shape), np.float32))
+    return [*bands, levels[-1]]
 
 
 def _up(image: Pixels, shape: tuple[int, ...]) -> Pixels:

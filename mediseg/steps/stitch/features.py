@@ -1,7 +1,7 @@
 """What registration looks at: a station's fine structure, free of gain, gamma and slow shading.
 
-The logarithm turns gain into a constant and gamma into a factor, which correlation does not see; taking away its blurred
-self removes what changes slowly, such as the coil's sensitivity.
+The logarithm turns gain into a constant and gamma into a factor, which correlation does not see; taking away its
+blurred self removes what changes slowly, such as the coil's sensitivity.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Feature:
         )
 
 
-def bright_level(array: npt.NDArray[np.generic]) -> float:
+def bright_level(array: Pixels) -> float:
     """The 99th percentile of what is above 0, 1 for an empty image."""
     some = array[array > 0]
     return float(np.percentile(some[:: max(1, some.size // 200_000)], 99)) if some.size else 1.0

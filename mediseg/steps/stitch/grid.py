@@ -1,4 +1,4 @@
-"""The composite's grid: the finest pixels of any station, along the patient's axes, the reference's, or a user's ROI."""
+"""The composite's grid: the finest pixels of any station, along the patient's axes, the reference's, or an ROI."""
 
 from __future__ import annotations
 

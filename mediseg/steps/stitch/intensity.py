@@ -1,10 +1,10 @@
 """One scale for all stations: gain, gamma and shading along each, from what neighbours both see.
 
-All stations are solved together by least squares on logarithms (after Brown and Lowe 2007, IJCV 74:59, who solve gains):
-``log truth = slope * log value + offset - shading(u)``, u from -1 to 1 along the station; the reference's slope is 1 and
-its offset 0. Shading is identified by how the ratio of two stations changes along their overlap; what changes nothing
-there (one straight trend through all stations) is left alone. Values are compared in cells of some millimetres, so that
-noise and what is left of misalignment do not bend the slope.
+All stations are solved together by least squares on logarithms (after Brown and Lowe 2007, IJCV 74:59, for gains):
+``log truth = slope * log value + offset - shading(u)``, u from -1 to 1 along the station; the reference's slope is 1
+and its offset 0. Shading is identified by how the ratio of two stations changes along their overlap; what changes
+nothing there (one straight trend through all stations) is left alone. Values are compared in cells of some
+millimetres, so that noise and what is left of misalignment do not bend the slope.
 """
 
 from __future__ import annotations
@@ -287,4 +287,3 @@ def _flat(field: Geometry, grid: Geometry) -> Array:
 def scale_of(levels: Sequence[float], anchor: int) -> float:
     """Return what turns the common scale into the reference's values."""
     return float(levels[anchor])
-

@@ -56,7 +56,7 @@ def problem(fixed: Feature, moving: Feature, points_lps_mm: Array, *, is_3d: boo
 
 
 def compared(task: Problem, motion: Rigid, order: int = 1) -> tuple[Array, Array, Array]:
-    """Return the points that lie in both stations' tissue, where they fall in the moving one, and their values (n, 2)."""
+    """Return the points that lie in both tissues, where they fall in the moving station, and their values (n, 2)."""
     moved = motion.apply(task.points_lps_mm)
     valid = within(task.moving.geometry, moved, task.inset_mm)
     valid &= within(task.fixed.geometry, task.points_lps_mm, task.inset_mm)

@@ -1,0 +1,362 @@
+"""Stitching of spine stations against simulated truth: placement, wrong pairs, intensities, seams, lengths, speed.
+
+Stations are cut by mediseg.phantom.stations from the built-in spine phantom and, where it is there, from PAM50's
+whole-spine template (bent); so every figure is of simulated stations. Run: ``python benchmarks/spine_stitching.py
+[--only registration wrong composite exact length speed peers] [--trials 20] [--whole phantom|pam50]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from mediseg.geometry import Geometry, Rigid
+from mediseg.phantom.spine import phantom_spine, spine_truth
+from mediseg.phantom.stations import (
+    CutStation,
+    StationPlan,
+    cut_stations,
+    header_error,
+    plan_stations,
+    target_error_mm,
+    true_grid,
+)
+from mediseg.steps.stitch import stitch_stations
+from mediseg.steps.stitch.align import Limits, align
+from mediseg.volume import Volume
+
+DATA = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+GROSS_MM = 2.0
+
+
+def phantom(seed: int = 0) -> Volume:
+    return phantom_spine(spacing_mm=(0.8, 0.8, 4.0), seed=seed)
+
+
+def pam50() -> Volume:
+    """PAM50's T2 template, cut sagittally and bent forwards and sideways (it comes straightened)."""
+    from mediseg.io import load
+
+    straight = load(DATA / "spine" / "pam50_small_t2.nii.gz").reorient("PIR")
+    grid = straight.geometry.with_spacing((1.0, 1.0, 4.0))
+    center = grid.center_lps_mm
+    moved = grid.affine_lps.copy()
+    moved[:3, 3] -= center
+    i, j, k = np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij")
+    points = grid.lps_from_ijk(np.stack([i, j, k], axis=-1).reshape(-1, 3))
+    z = points[:, 2] - center[2]
+    points[:, 1] += 7 * np.sin(z / 80)
+    points[:, 0] += 5 * np.sin(z / 120 + 1)
+    index = straight.geometry.ijk_from_lps(points).T
+    pixels = ndimage.map_coordinates(straight.array.astype(np.float32), index, order=1).reshape(grid.shape)
+    return Volume(pixels, Geometry(grid.shape, moved))
+
+
+def wholes(name: str) -> tuple[Volume, dict[str, Any]]:
+    """Return the uncut image and what a station of it looks like."""
+    if name == "pam50":
+        return pam50(), {"deep_mm": 68.0, "matrix": (84, 256), "slices": 9, "reach": (60.0, 190.0)}
+    return phantom(), {"deep_mm": 200.0, "matrix": (200, 256), "slices": 7, "reach": (100.0, 330.0)}
+
+
+def spoilt_pair(
+    random: np.random.Generator, look: dict[str, Any], overlap_mm: float, seed: int
+) -> tuple[StationPlan, StationPlan]:
+    """Two stations: gain 0.5-2, gamma 0.7-1.4, roll-off to 50 %, noise 2 %, header off to 20 mm and 15 degrees."""
+    top = float(random.uniform(*look["reach"]))
+    tall = 220.0
+    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
+    radius, direction = 20 * np.sqrt(random.uniform()), random.uniform(0, 2 * np.pi)
+    upper = StationPlan(top, tall, noise=0.02, roll_off=float(random.uniform(0, 0.5)), seed=2 * seed, **shape)
+    lower = StationPlan(
+        top - tall + overlap_mm, tall, noise=0.02, seed=2 * seed + 1,
+        shift_mm=(radius * np.cos(direction), radius * np.sin(direction), 0.0),
+        turn_deg=float(random.uniform(-15, 15)), gain=float(random.uniform(0.5, 2)),
+        gamma=float(random.uniform(0.7, 1.4)), roll_off=float(random.uniform(0, 0.5)),
+        slice_offset_mm=float(random.uniform(-2, 2)), **shape,
+    )  # fmt: skip
+    return upper, lower
+
+
+def errors_mm(found: Rigid, cut: CutStation, overlap_mm: float) -> tuple[float, float]:
+    """Mean error at the corners of the overlap, and over the whole lower station."""
+    plan = cut.plan
+    half = plan.deep_mm / 2
+    corners = [[0.0, y, z] for y in (-half, half) for z in (plan.top_mm, plan.top_mm - overlap_mm)]
+    near = target_error_mm(found, cut, header_error(plan).apply(corners))
+    return float(near.mean()), float(target_error_mm(found, cut, cut.volume.geometry.corners_lps_mm()).mean())
+
+
+def registration(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    whole, look = wholes(args.whole)
+    for overlap in args.overlaps:
+        random = np.random.default_rng(args.seed)
+        near, far, accepted, right, silent = [], [], 0, 0, 0
+        start = time.perf_counter()
+        for n in range(args.trials):
+            cuts = cut_stations(whole, spoilt_pair(random, look, overlap, n))
+            found = align(cuts[0].volume, cuts[1].volume, Limits())
+            if found is None:
+                continue
+            a, b = errors_mm(found.fixed_from_moving, cuts[1], overlap)
+            if found.is_accepted:
+                near, far, accepted = [*near, a], [*far, b], accepted + 1
+                right += a <= GROSS_MM
+                silent += a > GROSS_MM
+            else:
+                print(f"  rejected: {found.reason}; error {a:.2f} mm", flush=True)
+        yield {
+            "test": "registration", "whole": args.whole, "overlap_mm": overlap, "trials": args.trials,
+            "accepted_and_right": right, "silent_gross": silent,
+            "seconds_each": (time.perf_counter() - start) / args.trials,
+            "overlap_error_mm": quantiles(near), "station_error_mm": quantiles(far),
+        }  # fmt: skip
+
+
+def quantiles(values: list[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {"median": round(float(np.median(values)), 3), "p95": round(float(np.percentile(values, 95)), 3),
+            "max": round(max(values), 3)}  # fmt: skip
+
+
+def wrong(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Pairs at 25 mm, one in five of which do not belong together: another person, another height, end for end."""
+    whole, look = wholes(args.whole)
+    others = [phantom(seed) for seed in (1, 2)] if args.whole == "phantom" else [whole]
+    random = np.random.default_rng(args.seed + 1)
+    counts = {"true": 0, "true_accepted": 0, "false": 0, "silent_gross": 0}
+    for n in range(args.trials):
+        upper, lower = spoilt_pair(random, look, 25.0, n)
+        belongs = n % 5 != 0
+        cut = cut_stations(whole, [upper, lower])
+        moving = cut[1].volume if belongs else _stranger(n // 5, whole, others, upper, lower, cut[1])
+        found = align(cut[0].volume, moving, Limits())
+        is_accepted = found is not None and found.is_accepted
+        counts["true" if belongs else "false"] += 1
+        if not is_accepted:
+            continue
+        assert found is not None
+        error = errors_mm(found.fixed_from_moving, cut[1], 25.0)[0] if belongs else np.inf
+        counts["true_accepted"] += belongs and error <= GROSS_MM
+        if error > GROSS_MM:
+            counts["silent_gross"] += 1
+            print(f"  silent: trial {n}, belongs {belongs}, {found.numbers()}", flush=True)
+    yield {"test": "wrong pairs", "whole": args.whole, "overlap_mm": 25, "trials": args.trials, **counts}
+
+
+def _stranger(
+    n: int, whole: Volume, others: list[Volume], upper: StationPlan, lower: StationPlan, cut: CutStation
+) -> Volume:
+    """A station whose header says that it is the lower one, and whose pixels are others."""
+    kind = n % 3
+    if kind == 0 and len(others) > 1:
+        return cut_stations(others[(n // 3) % 2], [upper, lower])[1].volume
+    if kind == 1:
+        far = replace(lower, top_mm=lower.top_mm - 100 if lower.top_mm > 0 else lower.top_mm + 140)
+        return cut.volume.with_array(cut_stations(whole, [far])[0].volume.array)
+    return cut.volume.with_array(cut.volume.array[::-1, ::-1])
+
+
+def composites(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """NRMSE against the uncut image (RMSE over tissue / range of the truth), and the step at each border."""
+    whole, look = wholes(args.whole)
+    span = (350.0, -350.0) if args.whole == "phantom" else (260.0, -260.0)
+    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
+    for kind in ("ideal", "gain and gamma", "roll-off", "all"):
+        random = np.random.default_rng(args.seed + 2)
+        results = []
+        for n in range(max(1, args.trials // 10)):
+            plans = plan_stations(3, overlap_mm=60, top_mm=span[0], bottom_mm=span[1], noise=0.01, **shape)
+            plans = tuple(_spoilt(random, plan, kind, at, n) for at, plan in enumerate(plans))
+            cuts = cut_stations(whole, plans)
+            for method in args.intensities:
+                stitched = stitch_stations([cut.volume for cut in cuts], intensity=method)
+                results.append((method, *judged(stitched.composite, stitched.provenance.labels, whole)))
+        for method in args.intensities:
+            mine = [r for r in results if r[0] == method]
+            yield {
+                "test": "composite", "whole": args.whole, "kind": kind, "intensity": method, "composites": len(mine),
+                "nrmse_percent": round(float(np.mean([r[1] for r in mine])), 2),
+                "worst_nrmse_percent": round(max(r[1] for r in mine), 2),
+                "worst_seam_percent": round(max(r[2] for r in mine), 2),
+            }  # fmt: skip
+
+
+def _spoilt(random: np.random.Generator, plan: StationPlan, kind: str, at: int, n: int) -> StationPlan:
+    moved = replace(plan, seed=100 * n + at)
+    if at:
+        shift = (float(random.uniform(-10, 10)), float(random.uniform(-10, 10)), 0.0)
+        moved = replace(moved, shift_mm=shift, turn_deg=float(random.uniform(-6, 6)))
+    if kind in ("gain and gamma", "all") and at:
+        moved = replace(moved, gain=float(random.uniform(0.5, 2)), gamma=float(random.uniform(0.7, 1.4)))
+    if kind in ("roll-off", "all"):
+        moved = replace(moved, roll_off=0.4)
+    return moved
+
+
+def judged(composite: Volume, provenance: np.ndarray, whole: Volume) -> tuple[float, float]:
+    """Return NRMSE in % and the largest step at a border in %: how composite / truth jumps across it.
+
+    Roll-off takes the ends of every station alike, so the whole composite's scale is arbitrary: it is fitted first.
+    """
+    truth = whole.resample(composite.geometry, order=3).array
+    valid = (provenance > 0) & (truth > 0.1 * np.percentile(truth, 99)) & np.isfinite(composite.array)
+    scale = np.median(composite.array[valid] / truth[valid])
+    nrmse = np.sqrt(np.mean((composite.array[valid] / scale - truth[valid]) ** 2)) / np.ptp(truth[valid])
+    ratio = np.where(valid, composite.array / np.where(valid, truth, 1), np.nan)
+    rows = np.array([np.nanmedian(ratio[:, j]) if valid[:, j].any() else np.nan for j in range(ratio.shape[1])])
+    borders = np.flatnonzero(np.abs(np.diff(np.median(provenance, axis=(0, 2)))) > 0)
+    steps = [abs(np.nanmedian(rows[j + 1 : j + 4]) / np.nanmedian(rows[j - 2 : j + 1]) - 1) for j in borders]
+    return 100 * float(nrmse), 100 * float(max(steps, default=0.0))
+
+
+def exact(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Constant in, constant out where three overlap; the order of input; two to six stations in one call."""
+    plan = StationPlan(100, 200, matrix=(60, 100), slices=3)
+    plans = [plan, replace(plan, top_mm=40), replace(plan, top_mm=0, tilt_deg=4)]
+    flat = [Volume(np.full(true_grid(p).shape, 10.0, np.float32), true_grid(p)) for p in plans]
+    worst = {}
+    for blend in ("feather", "multiband"):
+        out = stitch_stations(flat, blend=blend).composite.array
+        worst[blend] = float(np.nanmax(np.abs(out - 10)))
+    yield {"test": "constant 10, triple overlap", "largest_difference": worst}
+    whole, look = wholes("phantom")
+    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
+    for count in (2, 3, 4, 5, 6):
+        plans = [replace(p, shift_mm=(6.0 * (n % 2), -4.0 * (n % 3), 0), turn_deg=3.0 * (n % 2)) for n, p in
+                 enumerate(plan_stations(count, overlap_mm=50, noise=0.01, **shape))]  # fmt: skip
+        cuts = cut_stations(whole, plans)
+        first = stitch_stations([cut.volume for cut in cuts])
+        again = stitch_stations([cut.volume for cut in cuts][::-1])
+        errors = [float(target_error_mm(s.placed_from_header, c, c.volume.geometry.corners_lps_mm()).mean())
+                  for s, c in zip(first.transforms.stations, cuts, strict=True)]  # fmt: skip
+        same = np.array_equal(np.nan_to_num(first.composite.array), np.nan_to_num(again.composite.array))
+        yield {"test": "count", "stations": count, "order_bit_for_bit": same,
+               "worst_placement_mm": round(max(errors), 3),
+               "warnings": [str(w.code) for w in first.warnings]}  # fmt: skip
+
+
+def lengths(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Length from the first vertebra to the sacrum, and angles across a seam, as read off the composite."""
+    whole, look = wholes("phantom")
+    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
+    truth = spine_truth()
+    random = np.random.default_rng(args.seed + 3)
+    length, angle = [], []
+    for n in range(max(2, args.trials // 10)):
+        plans = [_spoilt(random, p, "all", at, n) for at, p in enumerate(plan_stations(3, noise=0.01, **shape))]
+        cuts = cut_stations(whole, plans)
+        stitched = stitch_stations([cut.volume for cut in cuts])
+        seen = [_landmarks(s.placed_from_header, cut, truth.centers_lps_mm, truth.directions_lps)
+                for s, cut in zip(stitched.transforms.stations, cuts, strict=True)]  # fmt: skip
+        top, bottom = seen[0][0][0], seen[2][0][-1]
+        true_length = float(np.linalg.norm(truth.centers_lps_mm[0] - truth.centers_lps_mm[-1]))
+        length.append(abs(float(np.linalg.norm(top - bottom)) - true_length))
+        for a, b in ((0, 1), (1, 2), (0, 2)):
+            for upper, lower in ((5, 12), (10, 20), (3, 24)):
+                cosine = seen[a][1][upper] @ seen[b][1][lower]
+                measured = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+                true = np.degrees(np.arccos(np.clip(truth.directions_lps[upper] @ truth.directions_lps[lower], -1, 1)))
+                angle.append(abs(float(measured - true)))
+    yield {"test": "length", "true_mm": round(true_length, 1), "composites": len(length), "error_mm": quantiles(length),
+           "cobb_error_deg": quantiles(angle)}  # fmt: skip
+
+
+def _landmarks(
+    found: Rigid, cut: CutStation, centers: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where anatomy comes to lie in the composite by way of one station."""
+    motion = found.after(cut.true_from_header.inverse())
+    return motion.apply(centers), directions @ motion.matrix[:3, :3].T
+
+
+def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Three stations of 15 slices of 512 x 512."""
+    whole = phantom_spine(spacing_mm=(1.2, 1.2, 4.0))
+    plans = plan_stations(3, overlap_mm=60, matrix=(512, 512), deep_mm=260.0, slices=15, noise=0.02)
+    plans = tuple(replace(p, shift_mm=(5.0 * n, 3.0, 0), turn_deg=3.0 * n) for n, p in enumerate(plans))
+    volumes = [cut.volume for cut in cut_stations(whole, plans)]
+    del whole
+    for blend in ("feather", "multiband"):
+        wall, cpu = time.perf_counter(), time.process_time()
+        stitched = stitch_stations(volumes, blend=blend)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        yield {"test": "speed", "blend": blend, "shape": stitched.composite.geometry.shape, "wall_s": round(wall, 2),
+               "cpu_s": round(cpu, 2), "peak_mb": round(peak), "load": [round(v, 1) for v in os.getloadavg()],
+               "warnings": [str(w.code) for w in stitched.warnings]}  # fmt: skip
+
+
+def peers(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """OpenCV's detail pipeline (BlocksGainCompensator, FeatherBlender, 8 and 16 bit) at the true corners, one slice."""
+    import cv2
+
+    whole, look = wholes("phantom")
+    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
+    for kind in ("ideal", "gain and gamma", "roll-off"):
+        random = np.random.default_rng(args.seed + 2)
+        plans = plan_stations(3, overlap_mm=60, noise=0.01, **shape)
+        # no header error: OpenCV's blender is given where the stations truly lie
+        plans = [replace(_spoilt(random, p, kind, n, 0), shift_mm=(0, 0, 0), turn_deg=0.0) for n, p in enumerate(plans)]
+        cuts = cut_stations(whole, plans)
+        top = max(float(cut.volume.array.max()) for cut in cuts)
+        images = [np.ascontiguousarray(c.volume.array[:, :, 3].T / top * 255).astype(np.uint8) for c in cuts]
+        colours = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in images]
+        pixel = cuts[0].volume.geometry.spacing_mm[1]
+        corners = [(0, round((plans[0].top_mm - p.top_mm) / pixel)) for p in plans]
+        masks = [np.full(image.shape, 255, np.uint8) for image in images]
+        compensator = cv2.detail.ExposureCompensator_createDefault(cv2.detail.ExposureCompensator_GAIN_BLOCKS)
+        compensator.feed(corners, colours, masks)
+        blender = cv2.detail_FeatherBlender(0.02)
+        blender.prepare(cv2.detail.resultRoi(corners, [image.shape[::-1] for image in images]))
+        for n, image in enumerate(colours):
+            done = compensator.apply(n, corners[n], image, masks[n])
+            blender.feed((image if done is None else done).astype(np.int16), masks[n], corners[n])
+        out, _ = blender.blend(None, None)
+        flat = np.asarray(out[:, :, 0], np.float32).T[:, :, None] * top / 255
+        first = cuts[0].volume.geometry
+        affine = first.affine_lps.copy()
+        affine[:3, 3] = first.lps_from_ijk((0, 0, 3))
+        composite = Volume(flat, Geometry(flat.shape, affine))
+        owner = np.zeros(flat.shape, np.uint8)
+        for n, ((_, y), image) in enumerate(zip(corners, images, strict=True), 1):
+            owner[:, y + (0 if n == 1 else round(30 / pixel)) : y + image.shape[0]] = n
+        nrmse, seam = judged(composite, owner, whole)
+        mine = stitch_stations([cut.volume for cut in cuts], register=False)
+        own, own_seam = judged(mine.composite, mine.provenance.labels, whole)
+        yield {"test": "OpenCV detail, true corners", "kind": kind, "nrmse_percent": round(nrmse, 2),
+               "seam_percent": round(seam, 2), "mediseg_nrmse_percent": round(own, 2),
+               "mediseg_seam_percent": round(own_seam, 2)}  # fmt: skip
+
+
+TESTS = {"registration": registration, "wrong": wrong, "composite": composites, "exact": exact, "length": lengths,
+         "speed": speed, "peers": peers}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=tuple(TESTS), default=tuple(TESTS))
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole", choices=("phantom", "pam50"), default="phantom")
+    parser.add_argument("--overlaps", type=float, nargs="+", default=(60.0, 25.0))
+    parser.add_argument("--intensities", nargs="+", default=("histogram",))
+    args = parser.parse_args()
+    for name in args.only:
+        for row in TESTS[name](args):
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
