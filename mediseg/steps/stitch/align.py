@@ -19,6 +19,7 @@ _STEP_DEG = 3.0
 _POINTS, _ROUGH_POINTS = 25_000, 8_000
 _RADIUS_MM = 3.0  # two starts that end within this are one answer
 _BLOCK_MM = 1.5
+_NO_LESS = 0.005  # NCC: what two ways of sampling the same placement differ by
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _decided(fixed: Volume, moving: Volume, coarse: Bench, fits: list[Fit], befo
     apart = np.linalg.norm(there_and_back.apply(_corners(points)) - _corners(points), axis=1).max()
     found = Alignment(
         fixed_from_moving=fit.moving_from_fixed.inverse(),
-        ncc_before=before.ncc,
+        ncc_before=agreement(fine, Rigid(np.eye(4))).ncc,
         ncc_after=fit.ncc,
         shift_mm=float(np.linalg.norm(fit.moving_from_fixed.apply(coarse.pivot_lps_mm) - coarse.pivot_lps_mm)),
         angle_deg=angle_deg(fit.moving_from_fixed),
@@ -133,7 +134,7 @@ def _gated(found: Alignment, limits: Limits) -> Alignment:
 
     reasons = [
         (found.ncc_after < limits.min_ncc, f"the overlap agrees too little (NCC {found.ncc_after:.2f})"),
-        (found.ncc_after < found.ncc_before, "the overlap agrees less than where the headers put it"),
+        (found.ncc_after < found.ncc_before - _NO_LESS, "the overlap agrees less than where the headers put it"),
         (found.shift_mm > limits.max_shift_mm, f"a shift of {found.shift_mm:.1f} mm is not believed"),
         (found.angle_deg > limits.max_angle_deg, f"a turn of {found.angle_deg:.1f} degrees is not believed"),
         (
