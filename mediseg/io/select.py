@@ -304,7 +304,10 @@ def _stations(fit: list[Stack], rejected: list[Rejected]) -> Choice:
     for stack in fit:
         groups.setdefault(_station_key(stack), []).append(stack)
     chains = {key: _without_repeats(members) for key, members in groups.items()}
-    best_key = min(chains, key=lambda key: (-len(chains[key]), not key[0], _identity_order(chains[key][0])))
+    # sagittal stacks first: axial blocks through the discs may be more than the stations
+    best_key = min(
+        chains, key=lambda key: (len(chains[key]) < 2, not key[0], -len(chains[key]), _identity_order(chains[key][0]))
+    )
     best = chains[best_key]
     if len(best) < 2:
         raise Refusal(
@@ -312,12 +315,21 @@ def _stations(fit: list[Stack], rejected: list[Rejected]) -> Choice:
         )
     chosen = {id(stack) for stack in best}
     others: list[Rejected] = [
-        (stack, "it repeats a station" if _station_key(stack) == best_key else "its contrast or plane differs")
-        for stack in fit
-        if id(stack) not in chosen
+        (stack, _no_station(stack, best_key, best[0])) for stack in fit if id(stack) not in chosen
     ]
     names = ", ".join(stack.name for stack in best)
     return Choice(tuple(best), f"{len(best)} stations from the top: {names}", (*rejected, *others))
+
+
+def _no_station(stack: Stack, best_key: tuple[object, ...], first: Stack) -> str:
+    """Say why a stack is none of the stations."""
+    if _station_key(stack) == best_key:
+        return "it repeats a station"
+    if is_localizer(stack) and not is_localizer(first):
+        return "it is a localizer"
+    if is_sagittal(first) and not is_sagittal(stack):
+        return "its slices are not sagittal"
+    return "its contrast differs (sequence, echo or repetition time, flip angle)"
 
 
 def _station_key(stack: Stack) -> tuple[object, ...]:

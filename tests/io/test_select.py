@@ -145,7 +145,7 @@ def test_stations_from_the_top_without_repeats_and_others(tmp_path):
     assert [stack.info.number for stack in choice.stacks] == [2, 4, 1]
     assert dict(choice.left_out) == {
         "series 3 (T2 spine)": "it repeats a station",
-        "series 7 (T2 axial)": "its contrast or plane differs",
+        "series 7 (T2 axial)": "its slices are not sagittal",
     }
 
 
