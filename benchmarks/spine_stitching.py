@@ -32,7 +32,7 @@ from mediseg.phantom.stations import (
     true_grid,
 )
 from mediseg.steps.stitch import stitch_stations
-from mediseg.steps.stitch.align import Limits, align
+from mediseg.steps.stitch.align import Limits, Station, align
 from mediseg.volume import Volume
 
 DATA = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -105,7 +105,7 @@ def registration(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         start = time.perf_counter()
         for n in range(args.trials):
             cuts = cut_stations(whole, spoilt_pair(random, look, overlap, n))
-            found = align(cuts[0].volume, cuts[1].volume, Limits())
+            found = align(Station(cuts[0].volume), Station(cuts[1].volume), Limits())
             if found is None:
                 continue
             a, b = errors_mm(found.fixed_from_moving, cuts[1], overlap)
@@ -141,7 +141,7 @@ def wrong(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         belongs = n % 5 != 0
         cut = cut_stations(whole, [upper, lower])
         moving = cut[1].volume if belongs else _stranger(n // 5, whole, others, upper, lower, cut[1])
-        found = align(cut[0].volume, moving, Limits())
+        found = align(Station(cut[0].volume), Station(moving), Limits())
         is_accepted = found is not None and found.is_accepted
         counts["true" if belongs else "false"] += 1
         if not is_accepted:

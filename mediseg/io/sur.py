@@ -105,7 +105,7 @@ def _entry(path: Path) -> tuple[dict[str, Any], float | None]:
                 widest = content.get("widest")
                 return entry, float(widest) if isinstance(widest, int | float) and widest > 0 else None
     raise InputError(
-        f"no YAML beside {path.name} says where it lies; write one with stations: [{{file: {path.name}, corner: [x, y]}}]"
+        f"no YAML beside {path.name} says where it lies; write one: stations: [{{file: {path.name}, corner: [x, y]}}]"
     )
 
 

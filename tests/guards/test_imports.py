@@ -38,6 +38,7 @@ def test_the_contracts_names_are_public():
     contract = {
         "open_study", "load", "write", "correct_bias", "extract_brain", "find_midsagittal", "segment_callosum",
         "localize_roi", "measure_callosum", "plan_scan", "run", "plan", "recipes", "steps", "phantom_head",
+        "stitch_stations", "phantom_spine", "Stitched",
         "Geometry", "Volume", "Source", "Segment", "Segmentation", "RotatedROI", "Measurement", "Refusal", "InputError",
     }  # fmt: skip
     assert contract <= set(mediseg.__all__)

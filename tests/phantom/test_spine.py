@@ -32,7 +32,7 @@ def test_the_spine_is_bright_where_the_canal_is_and_black_outside() -> None:
     image = whole()
     truth = spine_truth()
     center = truth.centers_lps_mm[truth.names.index("T3")]
-    canal = image.geometry.ijk_from_lps(center + (0, 30, 0)).round().astype(int)
+    canal = image.geometry.ijk_from_lps(center + np.array([0, 30, 0])).round().astype(int)
     assert image.array[canal[0] - 8 : canal[0] + 2, canal[1], canal[2]].max() > 700
     assert image.array[-1].max() < 700
 

@@ -13,7 +13,7 @@ from mediseg.errors import Code, Refusal, Warn
 from mediseg.geometry import Array, Geometry, Rigid
 from mediseg.results import StationPair, StationPlacement, StationWeights, Stitched, Transforms
 from mediseg.steps.setting import Setting
-from mediseg.steps.stitch.align import Alignment, Limits, align
+from mediseg.steps.stitch.align import Alignment, Limits, Station, align
 from mediseg.steps.stitch.blend import feathered, multiband, provenance_of, weights_of
 from mediseg.steps.stitch.grid import composite_grid
 from mediseg.steps.stitch.intensity import Cells, Matching, applied, cells, levels_of, matched, scale_of, step_of
@@ -116,9 +116,9 @@ def _normal(geometry: Geometry) -> Array:
 
 
 def _aligned(volumes: Sequence[Volume], limits: Limits) -> dict[tuple[int, int], Alignment]:
-    found = {
-        (a, b): align(volumes[a], volumes[b], limits) for a in range(len(volumes)) for b in range(a + 1, len(volumes))
-    }
+    stations = [Station(volume) for volume in volumes]
+    count = len(stations)
+    found = {(a, b): align(stations[a], stations[b], limits) for a in range(count) for b in range(a + 1, count)}
     return {pair: one for pair, one in found.items() if one is not None}
 
 

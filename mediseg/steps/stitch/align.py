@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from mediseg.geometry import Array, Rigid
-from mediseg.steps.stitch.features import feature
+from mediseg.geometry import Array, Geometry, Rigid
+from mediseg.steps.stitch.features import Feature, feature
 from mediseg.steps.stitch.refine import Fit, Problem, agreement, compared, problem, refined
-from mediseg.steps.stitch.search import Bench, angle_deg, bench, peaks, tissue_points
+from mediseg.steps.stitch.search import Bench, angle_deg, bench, peaks, tissue_points, turned
 from mediseg.volume import Volume
 
 COARSE_MM, FINE_MM = 2.5, 1.0
@@ -65,41 +66,57 @@ class Alignment:
         return {name: round(float(getattr(self, name)), 3) for name in names}
 
 
-def align(fixed: Volume, moving: Volume, limits: Limits) -> Alignment | None:
+@dataclass(frozen=True, eq=False)
+class Station:
+    """A station as registration sees it, at two spacings; made once, however many neighbours it has."""
+
+    volume: Volume
+
+    @cached_property
+    def coarse(self) -> Feature:
+        """For finding the placement."""
+        return feature(self.volume, COARSE_MM)
+
+    @cached_property
+    def fine(self) -> Feature:
+        """For the last tenth of a millimetre."""
+        return feature(self.volume, FINE_MM)
+
+
+def align(fixed: Station, moving: Station, limits: Limits) -> Alignment | None:
     """Register two stations on what they share; None where their headers leave them apart.
 
     All shifts and a fan of angles are tried on a coarse grid, the best few refined, and the winner refined again on a
     fine one; the way back must lead to the start.
     """
-    is_3d = max(fixed.geometry.spacing_mm[2], moving.geometry.spacing_mm[2]) <= _THIN_MM
-    coarse = bench(feature(fixed, COARSE_MM), feature(moving, COARSE_MM), limits.max_shift_mm)
-    if coarse is None or not _overlaps(coarse):
+    if not _overlap(fixed.volume.geometry, moving.volume.geometry):
         return None
+    coarse = bench(fixed.coarse, moving.coarse, limits.max_shift_mm)
     starts = peaks(coarse, limits.max_shift_mm, limits.max_angle_deg, _STEP_DEG, _STARTS)
-    points = tissue_points(coarse, _ROUGH_POINTS)
-    rough = problem(coarse.fixed, coarse.moving, points, is_3d=is_3d)
-    fits = [refined(rough, start.moving_from_fixed, iterations=12) for start in starts]
-    before = agreement(rough, Rigid(np.eye(4)))
-    return _decided(fixed, moving, coarse, sorted(fits, key=lambda fit: -fit.score), before, limits)
+    rough = problem(coarse.fixed, coarse.moving, tissue_points(coarse, _ROUGH_POINTS), is_3d=_is_3d(fixed, moving))
+    fits = [refined(rough, start.moving_from_fixed, iterations=30) for start in starts]
+    fits.sort(key=lambda fit: -fit.score)
+    return _decided(fixed, moving, coarse, fits or [agreement(rough, Rigid(np.eye(4)))], limits)
 
 
-def _overlaps(where: Bench) -> bool:
+def _overlap(fixed: Geometry, moving: Geometry) -> bool:
     """True where the moving station's header reaches into the fixed one."""
-    index = where.fixed.geometry.ijk_from_lps(where.moving.geometry.corners_lps_mm())
-    low, high = (
-        np.maximum(index.min(axis=0), -0.5),
-        np.minimum(index.max(axis=0), np.array(where.fixed.geometry.shape) - 0.5),
-    )
+    index = fixed.ijk_from_lps(moving.corners_lps_mm())
+    low = np.maximum(index.min(axis=0), -0.5)
+    high = np.minimum(index.max(axis=0), np.array(fixed.shape) - 0.5)
     return bool((high > low).all())
 
 
-def _decided(fixed: Volume, moving: Volume, coarse: Bench, fits: list[Fit], before: Fit, limits: Limits) -> Alignment:
-    is_3d = len(problem_axes(fixed, moving)) == 3
-    best = fits[0] if fits else before
+def _is_3d(fixed: Station, moving: Station) -> bool:
+    return max(one.volume.geometry.spacing_mm[2] for one in (fixed, moving)) <= _THIN_MM
+
+
+def _decided(fixed: Station, moving: Station, coarse: Bench, fits: list[Fit], limits: Limits) -> Alignment:
+    is_3d = _is_3d(fixed, moving)
+    best = fits[0]
     rivals = [fit for fit in fits[1:] if _distance_mm(fit, best, coarse.pivot_lps_mm) > _RADIUS_MM]
     rival = max((fit.ncc for fit in rivals), default=0.0)
-    fine_bench = bench(feature(fixed, FINE_MM), feature(moving, FINE_MM), limits.max_shift_mm)
-    assert fine_bench is not None  # the coarse one was there
+    fine_bench = bench(fixed.fine, moving.fine, limits.max_shift_mm)
     fine = problem(fine_bench.fixed, fine_bench.moving, tissue_points(fine_bench, _POINTS), is_3d=is_3d)
     fit = refined(fine, best.moving_from_fixed, iterations=12, order=3)
     points, moved, _ = compared(fine, fit.moving_from_fixed)
@@ -123,15 +140,7 @@ def _decided(fixed: Volume, moving: Volume, coarse: Bench, fits: list[Fit], befo
     return _gated(found, limits)
 
 
-def problem_axes(fixed: Volume, moving: Volume) -> Array:
-    """Return the axes that a motion may turn about: one for thick slices, three for thin ones."""
-    thin = max(fixed.geometry.spacing_mm[2], moving.geometry.spacing_mm[2]) <= _THIN_MM
-    return np.eye(3) if thin else np.eye(3)[:1]
-
-
 def _gated(found: Alignment, limits: Limits) -> Alignment:
-    from dataclasses import replace
-
     reasons = [
         (found.ncc_after < limits.min_ncc, f"the overlap agrees too little (NCC {found.ncc_after:.2f})"),
         (found.ncc_after < found.ncc_before - _NO_LESS, "the overlap agrees less than where the headers put it"),
@@ -154,8 +163,6 @@ def _distance_mm(one: Fit, other: Fit, pivot: Array) -> float:
 
 def _nudged(motion: Rigid, points: Array) -> Rigid:
     """Return a placement a little off, so that the way back has something to find."""
-    from mediseg.steps.stitch.search import turned
-
     middle = motion.apply(points.mean(axis=0))
     matrix = np.eye(4)
     matrix[:3, :3] = turned(np.array([1.0, 0.0, 0.0]), np.radians(0.6))

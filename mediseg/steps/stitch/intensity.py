@@ -60,7 +60,7 @@ class Cells:
     along: Array
     headers_lps_mm: Array
     grids: tuple[Geometry, Geometry]
-    is_registered: bool = True  # else only a gain is read off it: what lies side by side may not be the same
+    is_registered: bool = True  # else what lies side by side may not be the same, and only its histograms are used
 
 
 def _terms(u: Array) -> Array:
@@ -157,7 +157,7 @@ def _solved(
     count = len(found)
     size = 2 * count + _TERMS * (count + 1)
     rows, wanted = [], []
-    for one in shared:
+    for one in map(_by_value, shared):
         rows.append(_rows(one, size, count, found))
         a, b = one.pair
         wanted.append(-(one.logs[:, 0] + found[a].offset - one.logs[:, 1] - found[b].offset))
@@ -175,13 +175,18 @@ def _solved(
     return [_matching(found[n], solution, n, count) for n in range(count)]
 
 
+def _by_value(one: Cells) -> Cells:
+    """Return cells as they are, or, where two stations are not registered, their values by rank and no places."""
+    if one.is_registered:
+        return one
+    return replace(one, logs=np.sort(one.logs, axis=0), along=np.zeros_like(one.along))
+
+
 def _rows(one: Cells, size: int, count: int, found: Sequence[Matching]) -> Array:
     """Return what each unknown adds to the difference of the two stations; slopes turn about the middle value."""
     rows = np.zeros((len(one.logs), size))
     for column, (n, sign) in enumerate(zip(one.pair, (1.0, -1.0), strict=True)):
         rows[:, n] += sign
-        if not one.is_registered:
-            continue
         rows[:, count + n] += sign * (one.logs[:, column] + _MIDDLE)
         terms = sign * -_terms(one.along[:, column])
         rows[:, 2 * count : 2 * count + _TERMS] += terms

@@ -53,16 +53,14 @@ def turned(axis: Array, angle: float) -> Array:
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
 
-def bench(fixed: Feature, moving: Feature, margin_mm: float) -> Bench | None:
-    """Return where to compare two stations, None where their headers leave more than the margin between them."""
+def bench(fixed: Feature, moving: Feature, margin_mm: float) -> Bench:
+    """Return where to compare two stations whose headers overlap."""
     own = fixed.geometry
     index = own.ijk_from_lps(moving.geometry.corners_lps_mm())
     low, high = index.min(axis=0), index.max(axis=0)
     margin = np.array([margin_mm / s for s in own.spacing_mm[:2]] + [0.0])
     start = np.maximum(np.floor(low - margin), 0).astype(int)
     stop = np.minimum(np.ceil(high + margin) + 1, own.shape).astype(int)
-    if (stop <= start).any():
-        return None
     shared = [(max(a, -0.5), min(b, n - 0.5)) for a, b, n in zip(low, high, own.shape, strict=True)]
     pivot = own.lps_from_ijk([(a + b) / 2 for a, b in shared])
     return Bench(fixed, moving, own.crop([int(n) for n in start], [int(n) for n in stop]), pivot)
