@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -13,11 +12,16 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk  # noqa: N813 - the library's own short name
 
 from mediseg.cli import main
 from mediseg.demo import write_spine_study
+from mediseg.io import write
 from mediseg.io.stitchfile import SCHEMA_FILE, schema
 from mediseg.record import shipped_schema
+from mediseg.volume import RotatedROI
+from tests.io.orthanc import needs_orthanc, running
+from tests.io.outside import dciodvfy_errors, needs_dciodvfy
 from tests.spines import stations
 
 SPOILT = {"shift_mm": (9.0, -6.0, 0.0), "turn_deg": 7.0, "gain": 0.6}
@@ -90,12 +94,42 @@ def test_the_composite_is_a_series_that_viewers_measure_right() -> None:
 
 
 @pytest.mark.conformance
+@needs_dciodvfy
 def test_dciodvfy_finds_no_error() -> None:
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not installed")
     for path in sorted((folder() / "out" / "study" / "dicom").glob("composite_*.dcm")):
-        said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
-        assert "Error" not in said.stderr + said.stdout
+        assert dciodvfy_errors(path) == []
+
+
+@pytest.mark.conformance
+@needs_orthanc
+def test_orthanc_takes_the_series_and_gives_it_back(tmp_path: Path) -> None:
+    files = sorted((folder() / "out" / "study" / "dicom").glob("composite_*.dcm"))
+    with running(tmp_path) as archive:
+        for path in files:
+            assert (
+                pydicom.dcmread(BytesIO(archive.file(archive.store(path)))).PixelData == pydicom.dcmread(path).PixelData
+            )
+
+
+def test_millimetres_survive_a_rotated_roi_and_dicom(tmp_path: Path) -> None:
+    """ITK reads the series: the corners of the ROI's grid lie where the ROI says."""
+    turn = np.radians(15)
+    axes = np.array([[0, 0, -1.0], [np.cos(turn), np.sin(turn), 0], [np.sin(turn), -np.cos(turn), 0]])
+    roi = RotatedROI(np.array([1.0, -3.0, 180.0]), axes, (110.0, 250.0, 12.0))
+    out = tmp_path / "out"
+    settings = [f"stitch_stations.roi={write(roi, tmp_path / 'roi.json')}", "stitch_stations.register=false"]
+    command = ["run", "spine-stitch", str(folder() / "study"), "--out", str(out), "--quiet"]
+    assert main([*command, "--set", settings[0], "--set", settings[1]]) == 0
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames([str(path) for path in sorted((out / "study" / "dicom").glob("composite_*.dcm"))])
+    image = reader.Execute()
+    size = np.array(image.GetSize(), float)
+    middle = image.TransformContinuousIndexToPhysicalPoint(((size - 1) / 2).tolist())
+    assert np.abs(np.array(middle) - roi.center_lps_mm).max() < 0.01
+    top, bottom = (image.TransformContinuousIndexToPhysicalPoint([0.0, v, 0.0]) for v in (-0.5, size[1] - 0.5))
+    down = np.array(bottom) - top
+    assert np.abs(down / np.linalg.norm(down) - axes[:, 1]).max() < 1e-6
+    assert np.linalg.norm(down) == pytest.approx(size[1] * image.GetSpacing()[1], abs=0.01)
 
 
 def test_one_station_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,6 +149,16 @@ def test_stations_from_the_top_without_repeats_and_others(tmp_path):
     }
 
 
+def test_axial_blocks_are_no_stations_however_many(tmp_path):
+    for number, height in ((1, 130), (2, -60)):
+        station(tmp_path, number, height)
+    for number in (5, 6, 7):
+        low = grid("axial", (8, 8, 3))
+        low = Geometry.from_axes(low.shape, low.axes_lps, low.spacing_mm, center_lps_mm=(0, 0, 100.0 - 90 * number))
+        series(tmp_path, number, low, words="T2 axial", EchoTime=90)
+    assert [stack.info.number for stack in choose(open_study(tmp_path), "stations").stacks] == [1, 2]
+
+
 def test_one_station_is_not_enough(tmp_path):
     station(tmp_path, 1, 0)
     with pytest.raises(Refusal, match="no two stations"):

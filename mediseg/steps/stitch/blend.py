@@ -55,12 +55,11 @@ def _slice(placed: Sequence[Placed | None], weights: list[Pixels], smooth: Pixel
     for n, one in enumerate(placed):
         image = _extended(one, weights[n], smooth, k)
         masks = _gaussian((best == n).astype(np.float32))
-        bands = _laplacian(image)
-        top = [m * b for m, b in zip(masks, bands, strict=True)] if not top else [
-            t + m * b for t, m, b in zip(top, masks, bands, strict=True)
-        ]  # fmt: skip
+        kept = [m * b for m, b in zip(masks, _laplacian(image), strict=True)]
+        top = kept if not top else [t + one_more for t, one_more in zip(top, kept, strict=True)]
         total = masks if not total else [t + m for t, m in zip(total, masks, strict=True)]
-    return _collapsed([t / np.maximum(m, 1e-6) for t, m in zip(top, total, strict=True)])
+    bands = [np.asarray(t / np.maximum(m, 1e-6), np.float32) for t, m in zip(top, total, strict=True)]
+    return _collapsed(bands)
 
 
 def _extended(one: Placed | None, weight: Pixels, smooth: Pixels, k: int) -> Pixels:
