@@ -8,7 +8,8 @@ import pytest
 
 from mediseg.errors import Code, Refusal
 from mediseg.geometry import Geometry, Rigid
-from mediseg.phantom.stations import StationPlan, target_error_mm, true_grid
+from mediseg.phantom.spine import phantom_spine, spine_grid
+from mediseg.phantom.stations import StationPlan, cut_stations, target_error_mm, true_grid
 from mediseg.results import Stitched
 from mediseg.steps.stitch import stitch_stations
 from mediseg.steps.stitch.align import Alignment, Limits, Station, align
@@ -98,6 +99,19 @@ def test_well_placed_stations_stay_where_they_are() -> None:
     assert found is not None
     assert found.is_accepted, found.reason
     assert found.shift_mm < 0.2
+
+
+def test_thin_slices_are_registered_in_3d() -> None:
+    grid = spine_grid((1.6, 1.6, 2.0), width_mm=44.0).crop([20, 0, 0], [110, 150, 22])
+    image = phantom_spine(grid=grid)
+    look = {"matrix": (80, 64), "deep_mm": 120.0, "slices": 16, "slice_mm": 2.0, "noise": 0.01}
+    plans = [StationPlan(340, 110, **look), StationPlan(280, 110, shift_mm=(3, -4, 2), turn_deg=4, seed=1, **look)]
+    cut = cut_stations(image, plans)
+    found = align(Station(cut[0].volume), Station(cut[1].volume), Limits())
+    assert found is not None
+    assert found.is_3d
+    assert found.is_accepted, found.reason
+    assert target_error_mm(found.fixed_from_moving, cut[1], found.points_lps_mm).max() < 0.6
 
 
 def test_a_station_whose_voxels_run_the_other_way_is_the_same_station() -> None:

@@ -14,6 +14,7 @@ from mediseg.steps.stitch.search import Bench, angle_deg, bench, peaks, tissue_p
 from mediseg.volume import Volume
 
 COARSE_MM, FINE_MM = 2.5, 1.0
+_COARSE_SLICE_MM = 4.0
 _THIN_MM = 2.0  # slices nearer than this are registered in 3-D
 _STARTS = 5
 _STEP_DEG = 3.0
@@ -75,7 +76,7 @@ class Station:
     @cached_property
     def coarse(self) -> Feature:
         """For finding the placement."""
-        return feature(self.volume, COARSE_MM)
+        return feature(self.volume, COARSE_MM, _COARSE_SLICE_MM)
 
     @cached_property
     def fine(self) -> Feature:

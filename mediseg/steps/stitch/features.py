@@ -53,12 +53,12 @@ def bright_level(array: Pixels) -> float:
     return float(np.percentile(some[:: max(1, some.size // 200_000)], 99)) if some.size else 1.0
 
 
-def feature(volume: Volume, spacing_mm: float) -> Feature:
-    """Return a station's fine structure at a spacing within its slices; the slices stay as they are."""
+def feature(volume: Volume, spacing_mm: float, slice_mm: float = 0.0) -> Feature:
+    """Return a station's fine structure at a spacing within its slices; slices nearer than ``slice_mm`` are joined."""
     i, j, k = volume.geometry.spacing_mm
     grid = volume.geometry
-    if max(i, j) < 0.95 * spacing_mm:
-        grid = grid.with_spacing((spacing_mm, spacing_mm, k))
+    if max(i, j) < 0.95 * spacing_mm or k < 0.8 * slice_mm:
+        grid = grid.with_spacing((max(i, spacing_mm), max(j, spacing_mm), max(k, slice_mm)))
         volume = volume.resample(grid)
     pixels = np.clip(np.asarray(volume.array, np.float32), 0, None)
     level = bright_level(pixels)
