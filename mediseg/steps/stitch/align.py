@@ -32,7 +32,7 @@ class Limits:
     max_angle_deg: float = 20.0
     min_ncc: float = 0.6
     round_trip_mm: float = 0.5
-    rival: float = 0.85  # the next best distinct placement must agree less than this share of the best
+    rival: float = 1.8  # 1 - NCC of the next best distinct placement must be this many times that of the best
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _gated(found: Alignment, limits: Limits) -> Alignment:
         (found.shift_mm > limits.max_shift_mm, f"a shift of {found.shift_mm:.1f} mm is not believed"),
         (found.angle_deg > limits.max_angle_deg, f"a turn of {found.angle_deg:.1f} degrees is not believed"),
         (
-            found.rival_ncc > limits.rival * found.ncc_after,
+            1 - found.rival_ncc < limits.rival * (1 - found.ncc_after),
             f"another placement agrees as well (NCC {found.rival_ncc:.2f})",
         ),
         (found.round_trip_mm > limits.round_trip_mm, f"there and back ends {found.round_trip_mm:.1f} mm off"),
