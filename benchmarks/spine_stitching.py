@@ -2,7 +2,7 @@
 
 Stations are cut by mediseg.phantom.stations from the built-in spine phantom and, where it is there, from PAM50's
 whole-spine template (bent); so every figure is of simulated stations. Run: ``python benchmarks/spine_stitching.py
-[--only registration wrong composite exact length speed peers tptbox] [--trials 20] [--whole phantom|pam50]``.
+[--only registration wrong composite exact length speed peers] [--trials 20] [--whole phantom|pam50]``.
 """
 
 from __future__ import annotations
@@ -340,47 +340,8 @@ def peers(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                "mediseg_seam_percent": round(own_seam, 2)}  # fmt: skip
 
 
-def tptbox(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """TPTBox's stitcher, where it is installed, given where the stations truly lie; mediseg on the same files."""
-    try:
-        from TPTBox.stitching.stitching import main as stitch
-    except ImportError as error:
-        yield {"test": "TPTBox", "skipped": str(error)}
-        return
-    from tempfile import TemporaryDirectory
-
-    from mediseg.io import load, write
-
-    whole, look = wholes("phantom")
-    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
-    for kind in ("ideal", "gain and gamma", "roll-off"):
-        random = np.random.default_rng(args.seed + 2)
-        plans = [_spoilt(random, p, kind, n, 0) for n, p in enumerate(plan_stations(3, noise=0.01, **shape))]
-        plans = [replace(p, shift_mm=(0, 0, 0), turn_deg=0.0) for p in plans]
-        volumes = [cut.volume for cut in cut_stations(whole, plans)]
-        mine = stitch_stations(volumes, register=False)
-        row = {"test": "TPTBox, true places", "kind": kind}
-        own = judged(mine.composite, mine.provenance.labels, whole)
-        row |= {"mediseg_nrmse_percent": round(own[0], 2), "mediseg_seam_percent": round(own[1], 2)}
-        with TemporaryDirectory() as folder:
-            paths = [write(v, Path(folder) / f"{n}.nii.gz") for n, v in enumerate(volumes)]
-            for name, settings in (
-                ("plain", (False, False)),
-                ("matched", (True, False)),
-                ("matched, N4", (True, True)),
-            ):
-                out, start = Path(folder) / "out.nii.gz", time.perf_counter()
-                stitch(list(paths), str(out), match_histogram=settings[0], bias_field=settings[1])
-                seconds = time.perf_counter() - start
-                made = load(out).resample(mine.composite.geometry)
-                found = judged(made, mine.provenance.labels, whole)
-                row[name] = {"nrmse_percent": round(found[0], 2), "seam_percent": round(found[1], 2),
-                             "seconds": round(seconds, 1)}  # fmt: skip
-        yield row
-
-
 TESTS = {"registration": registration, "wrong": wrong, "composite": composites, "exact": exact, "length": lengths,
-         "speed": speed, "peers": peers, "tptbox": tptbox}  # fmt: skip
+         "speed": speed, "peers": peers}  # fmt: skip
 
 
 def main() -> None:
