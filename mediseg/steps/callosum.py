@@ -29,7 +29,7 @@ def segment_callosum(
     image: Volume,
     *,
     threshold: Annotated[float, Setting("probability from which a pixel is callosum", 0.05, 0.95)] = 0.5,
-    model: Annotated[str, Setting("name or folder of a callosum bundle")] = "callosum-unet",
+    model: Annotated[str, Setting("name or folder of a callosum bundle")] = "callosum-bisenetv2",
 ) -> Callosum:
     """Segment the corpus callosum on one mid-sagittal slice (any matrix, spacing and axis order).
 

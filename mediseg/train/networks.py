@@ -72,6 +72,6 @@ def _bisenetv2(widths: Sequence[int] | None, classes: int) -> nn.Module:
 NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(_unet, 16, "U-Net (MONAI BasicUNet), 0.9 M parameters"),
     "attention_unet": Architecture(_attention_unet, 16, "Attention U-Net (MONAI), gated skips"),
-    "bisenetv2": Architecture(_bisenetv2, 32, "BiSeNetV2, 3.3 M parameters (head 1024) when it has been trained"),
+    "bisenetv2": Architecture(_bisenetv2, 32, "BiSeNetV2, 3.3 M parameters at the paper's widths"),
     "unet_small": Architecture(_unet_small, 16, "depthwise-separable U-Net for workstations, 0.2 M parameters"),
 }

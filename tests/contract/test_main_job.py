@@ -59,7 +59,7 @@ def test_the_report_fits_its_schema_and_lists_every_file(demo):
         p.relative_to(demo.folder).as_posix() for p in demo.folder.rglob("*") if p.is_file() and p.name != "report.json"
     }
     models = {step["name"]: step["model"]["name"] for step in report["steps"] if step["model"]}
-    assert models == {"extract_brain": "brain-unet", "segment_callosum": "callosum-unet"}
+    assert models == {"extract_brain": "brain-unet", "segment_callosum": "callosum-bisenetv2"}
 
 
 def test_the_brain_is_the_phantoms(demo, truth):
