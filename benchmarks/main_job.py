@@ -32,6 +32,7 @@ DICOM = (
 )
 HEADS = ("t1_fullhead_nichart_s1", "t1_colin27", "t1_ms_p20", "t1_neck_1p6")
 MIDLINE_MM = {"siemens_sag_t1_child10": 4.7, "siemens_xa30_enhanced_t1": 7.0}
+HEAD_FILES = tuple(file for file, source in FILES.items() if not source.startswith("stitched."))
 DICOM_FILES = ("brain_seg.dcm", "callosum_seg.dcm", "measurements_sr.dcm", "midsagittal.dcm")
 
 
@@ -70,7 +71,7 @@ def midline_mm(case: mediseg.Case) -> float | None:
 
 
 def missing_outputs(case: mediseg.Case, is_dicom: bool) -> list[str]:
-    wanted = [*FILES, TABLE, "report.html", "report.json"]
+    wanted = [*HEAD_FILES, TABLE, "report.html", "report.json"]
     wanted += [f"dicom/{name}" for name in DICOM_FILES] if is_dicom else []
     return [name for name in wanted if not (case.folder / name).is_file()]
 

@@ -235,7 +235,7 @@ def limits(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with labelmaps/, heads/, spine/, cc_msp/ ...")
-    parser.add_argument("--bundle", default="callosum-unet", help="name of a shipped bundle, or a bundle's folder")
+    parser.add_argument("--bundle", default="callosum-bisenetv2", help="name of a shipped bundle, or a bundle's folder")
     parser.add_argument("--photos", type=Path, help="folder with photographs (scikit-image's data folder, say)")
     parser.add_argument("--kinds", nargs="*", choices=(*KINDS, "good"), default=(*KINDS, "good"), help="only these")
     parser.add_argument("--count", type=int, default=COUNT, help="slices of each drawn kind")

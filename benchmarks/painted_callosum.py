@@ -157,7 +157,7 @@ def picture(item: Slice, found: Mask, dice: float, side: int = 230) -> npt.NDArr
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds labelmaps/")
-    parser.add_argument("--bundle", default="callosum-unet", help="name of a shipped bundle, or a bundle's folder")
+    parser.add_argument("--bundle", default="callosum-bisenetv2", help="name of a shipped bundle, or a bundle's folder")
     parser.add_argument("--cache", type=Path, help="folder in which the maps' slabs are kept (7 s a map)")
     parser.add_argument("--csv", type=Path, help="write one line per slice here")
     parser.add_argument("--json", type=Path, help="write the tables here, with the model's sha256")

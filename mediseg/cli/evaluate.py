@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mediseg.evaluate.scoring import Score
     from mediseg.evaluate.tables import RepeatGroup, Statistic
 
-_EXAMPLE = "mediseg evaluate manifest.yaml --model callosum-unet --out evaluation"
+_EXAMPLE = "mediseg evaluate manifest.yaml --model callosum-bisenetv2 --out evaluation"
 _TABLE = (
     ("dice", "mean", "Dice mean", 4),
     ("dice", "median", "median", 4),
