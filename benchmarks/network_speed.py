@@ -33,6 +33,12 @@ from mediseg.train.rounding import Half, Int8
 
 SIDE = 256
 THREADS = 2
+PAUSE_S = 0.1
+#: Every network at its own widths, and BiSeNetV2 as it ships.
+NAMED: dict[str, tuple[str, tuple[int, ...] | None]] = {
+    **{name: (name, None) for name in sorted(NETWORKS)},
+    "bisenetv2-192": ("bisenetv2", (192,)),
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,9 @@ def session(path: Path) -> Callable[[], Any]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = THREADS, 1
     loaded = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    image = {loaded.get_inputs()[0].name: np.random.default_rng(0).random((1, 1, SIDE, SIDE), np.float32)}
+    wanted = loaded.get_inputs()[0]
+    size = [side if isinstance(side, int) else SIDE for side in wanted.shape[2:]]  # a window's size may be fixed
+    image = {wanted.name: np.random.default_rng(0).random((1, 1, *size), np.float32)}
     return lambda: loaded.run(None, image)
 
 
@@ -73,12 +81,15 @@ def eager(network: torch.nn.Module, memory: torch.memory_format) -> Callable[[],
 
 
 def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Call everything once a round, after two calls to warm up; return the times in ms."""
+    """Call everything once a round, each after a pause and a call to warm up; return the times in ms.
+
+    Without the pause the threads of the network before, which spin for a while, are timed as well.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for at in range(rounds):
+    for _ in range(rounds):
         for name, call in calls.items():
-            for _ in range(2 if at == 0 else 1):
-                call()
+            time.sleep(PAUSE_S)
+            call()
             begin = time.perf_counter()
             call()
             times[name].append(1e3 * (time.perf_counter() - begin))
@@ -88,14 +99,14 @@ def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[fl
 def measure(folder: Path, rounds: int) -> list[Row]:
     calls: dict[str, Callable[[], Any]] = {}
     files: dict[str, tuple[Path, int | None]] = {}
-    for name in sorted(NETWORKS):
-        network = build(name).eval()
+    for name, (kind, widths) in NAMED.items():
+        network = build(kind, widths).eval()
         path = folder / f"{name}.onnx"
         write_onnx(network.to(memory_format=torch.contiguous_format), path, (1, 1, SIDE, SIDE), ("image", "logits"))
         files[name] = (path, weights(path))
-        files |= {f"{name} {kind}": (one, None) for kind, one in rounded(path).items()}
-        calls[f"{name}/contiguous"] = eager(build(name), torch.contiguous_format)
-        calls[f"{name}/last"] = eager(build(name), torch.channels_last)
+        files |= {f"{name} {how}": (one, None) for how, one in rounded(path).items()}
+        calls[f"{name}/contiguous"] = eager(build(kind, widths), torch.contiguous_format)
+        calls[f"{name}/last"] = eager(build(kind, widths), torch.channels_last)
     for name in bundle_names():
         if load_bundle(name).settings["input"]["dims"] == 2:
             files[f"models/{name}"] = (load_bundle(name).onnx, None)
