@@ -64,7 +64,7 @@ def plan_stations(
         raise UsageError(f"a spine needs at least one station, not {count}")
     tall = (top_mm - bottom_mm + (count - 1) * overlap_mm) / count
     return tuple(
-        StationPlan(top_mm - n * (tall - overlap_mm), tall, seed=n, **more)  # type: ignore[arg-type]
+        StationPlan(top_mm - n * (tall - overlap_mm), tall, seed=n, **more)  # type: ignore[arg-type] # fields of any type
         for n in range(count)
     )
 

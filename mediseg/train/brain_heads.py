@@ -146,6 +146,7 @@ def _load(image: Path, mask: Path | None, cache: Path) -> Head:
     if kept.is_file():
         with np.load(kept) as stored:
             centre = tuple(float(c) for c in stored["centre_ijk"])
+            # three numbers: what was written with the head, which no type can say of a tuple made from an array
             return Head(_stem(image), mask is None, stored["image"], stored["distance"], centre)  # type: ignore[arg-type]
     head = head_of_map(image) if mask is None else head_of_scan(image, mask)
     np.savez(kept, image=head.image, distance=head.distance, centre_ijk=np.array(head.centre_ijk))
