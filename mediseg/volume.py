@@ -254,10 +254,55 @@ def _interpolated(
     matrix, offset = old_from_new[:3, :3], old_from_new[:3, 3]
     dtype = array.dtype if order == 0 else np.dtype(np.float32)
     pixels = array if order == 0 else _antialiased(array.astype(np.float32, copy=False), matrix)
+    axes = _aligned(matrix)
+    if order == 1 and axes is not None:
+        return _axis_by_axis(
+            pixels, [(old, matrix[old, new], offset[old]) for new, old in enumerate(axes)], shape, fill
+        )
     out: Pixels = np.empty(shape, dtype)
     ndimage.affine_transform(pixels, matrix, offset, output_shape=shape, output=out, order=order, mode="nearest")
     out[_outside(array.shape, matrix, offset, shape)] = fill
     return out
+
+
+def _aligned(matrix: Array) -> list[int] | None:
+    """Return the old axis that each new one runs along; None where any runs along several (by 1e-9 voxels a voxel)."""
+    along = np.abs(matrix) > 1e-9
+    if (along.sum(axis=0) != 1).any() or (along.sum(axis=1) != 1).any():
+        return None
+    return [int(old) for old in along.argmax(axis=0)]
+
+
+def _axis_by_axis(
+    array: Pixels, maps: list[tuple[int, float, float]], shape: tuple[int, int, int], fill: float
+) -> Pixels:
+    """Interpolate linearly, one axis after another: ``maps`` says of each new axis the old one, its step and start.
+
+    The axis that loses most voxels goes first. The same as the general way, several times as fast.
+    """
+    out = array.transpose([old for old, _, _ in maps])
+    for axis in sorted(range(3), key=lambda axis: shape[axis] / out.shape[axis]):
+        _, step, start = maps[axis]
+        out = _along(out, axis, step * np.arange(shape[axis]) + start)
+    for axis, (old, step, start) in enumerate(maps):
+        index = step * np.arange(shape[axis]) + start
+        beyond = (index < -0.5 - 1e-3) | (index > array.shape[old] - 0.5 + 1e-3)
+        out[(slice(None),) * axis + (beyond,)] = fill
+    return np.ascontiguousarray(out)
+
+
+def _along(array: Pixels, axis: int, index: npt.NDArray[np.floating]) -> Pixels:
+    """Return float32 ``array`` at fractional places of one axis, linear between voxels, the outermost beyond them."""
+    last = array.shape[axis] - 1
+    place = np.clip(index, 0, last)
+    low = np.minimum(place.astype(np.int64), max(last - 1, 0))
+    share = (place - low).astype(np.float32).reshape([-1 if each == axis else 1 for each in range(3)])
+    lower = array.take(low, axis=axis)
+    difference = array.take(np.minimum(low + 1, last), axis=axis)
+    difference -= lower
+    difference *= share
+    difference += lower
+    return np.asarray(difference)
 
 
 def _antialiased(array: Pixels, matrix: Array) -> Pixels:
