@@ -165,6 +165,11 @@ def predict_values(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArr
     return np.ascontiguousarray(_answer(bundle, image)[0], dtype=np.float32)
 
 
+def predict_channels(bundle: Bundle, channels: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Run a network on channels (C, ...) that are scaled already, of sizes it takes; return its first channel (...)."""
+    return np.ascontiguousarray(_run(bundle, np.asarray(channels, np.float32)[None])[0, 0], dtype=np.float32)
+
+
 def _answer(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     wanted = bundle.settings["input"]
     if image.ndim != wanted["dims"]:
@@ -173,5 +178,10 @@ def _answer(bundle: Bundle, image: npt.NDArray[np.floating]) -> npt.NDArray[np.f
     scaled = normalize_percentiles(image, scale["low"], scale["high"], (scale["clip"][0], scale["clip"][1]))
     multiple = int(wanted["pad_multiple"])
     padded = np.pad(scaled, [(0, -n % multiple) for n in image.shape])
-    (answer,) = open_session(bundle).run([bundle.settings["output"]["name"]], {wanted["name"]: padded[None, None]})
+    return _run(bundle, padded[None, None])
+
+
+def _run(bundle: Bundle, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    names = bundle.settings["output"]["name"], bundle.settings["input"]["name"]
+    (answer,) = open_session(bundle).run([names[0]], {names[1]: batch})
     return np.asarray(answer)

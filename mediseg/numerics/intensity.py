@@ -19,7 +19,21 @@ def normalize_percentiles(
 
     Parameters: ``image`` of any shape, finite. Returns: float32 of the same shape.
     """
-    values = image[image != 0]
+    return stretched(image, image[image != 0], low, high, clip)
+
+
+def stretched(
+    image: npt.NDArray[np.floating],
+    values: npt.NDArray[np.floating],
+    low: float,
+    high: float,
+    clip: tuple[float, float],
+) -> npt.NDArray[np.float32]:
+    """Map the ``low`` and ``high`` percentiles of ``values`` onto 0 and 1 in ``image``, then clip.
+
+    Parameters: ``image`` of any shape, ``values`` (n,), both finite. Returns: float32 of the image's shape, zeros where
+    the values have no contrast.
+    """
     if values.size == 0:
         return np.zeros(image.shape, np.float32)
     bottom, top = np.percentile(values, (low, high))

@@ -1,4 +1,4 @@
-"""Brain extraction: a 3-D network predicts the signed distance to the brain's border on a 2 mm grid."""
+"""Brain extraction: networks predict the signed distance to the brain's border, at 2 mm, then at 1 mm about it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mediseg.errors import Code, Refusal, Warn
-from mediseg.geometry import axial_grid_around
-from mediseg.inference import load_bundle, predict
+from mediseg.inference import load_bundle
 from mediseg.numerics.shapes import largest_component
 from mediseg.results import Brain
+from mediseg.steps.brain_looks import at_border, whole_head
 from mediseg.steps.setting import Setting
 from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
 
@@ -45,15 +45,16 @@ def extract_brain(
     bundle = load_bundle(model, "brain")
     if min(head.geometry.shape) < 2:
         raise Refusal("a single slice holds no whole brain; this step needs a volume")
-    small = head.resample(axial_grid_around(head.geometry, bundle.spacing_mm, bundle.settings["input"]["orientation"]))
-    clip_mm = float(bundle.settings["output"]["clip_mm"])
-    raw = np.clip(predict(bundle, small.array), -clip_mm, clip_mm)
-    cleaned = _one_part(raw, border_mm)
-    volume_ml = float(np.count_nonzero(cleaned <= border_mm)) * small.geometry.voxel_mm3 / 1000
-    confidence = _volume_mark(volume_ml) * _slope_mark(raw, bundle.spacing_mm)
+    raw = whole_head(head, bundle)
+    found = raw.with_array(_one_part(raw.array, 0.0))
+    volume_ml = float(np.count_nonzero(found.array <= 0)) * found.geometry.voxel_mm3 / 1000
+    confidence = _volume_mark(volume_ml) * _slope_mark(raw.array, bundle.spacing_mm)
     if volume_ml < _PLAUSIBLE_ML[0] / 2 or confidence < _MIN_CONFIDENCE:
         raise Refusal(f"no whole brain found: {volume_ml:.0f} ml look like brain, confidence {confidence:.2f}")
-    distance = small.with_array(cleaned).resample(head.geometry, fill=clip_mm)
+    border = bundle.companion("brain-border")
+    fine = found if border is None else at_border(head, found, border)
+    cleaned = fine.with_array(_one_part(fine.array, border_mm))
+    distance = cleaned.resample(head.geometry, fill=float(bundle.settings["output"]["clip_mm"]))
     inside = np.asarray(distance.array <= border_mm)
     if not csf:
         inside = _without_csf(np.asarray(head.array), np.asarray(distance.array), inside)

@@ -149,13 +149,38 @@ class BrainNet(nn.Module):
         """Return the signed distance in mm; see the class."""
         with torch.no_grad():
             rough, features = self.coarse.find(functional.avg_pool3d(image, 2))
+        distance = self.refined(image, rough, features)
+        return distance if self.training else distance.clamp(-CLIP_MM, CLIP_MM)
+
+    def refined(self, image: torch.Tensor, rough: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Return the distance in mm at 2 mm, from the image, and distance and features of the coarse part."""
         folded = fold(image)
         guess = rough.clamp(-10.0, 10.0) / CLIP_MM
         level = self.refine(torch.cat([folded, guess, self.context(features)], dim=1))
         change = unfold(self.head(torch.cat([level, folded], dim=1)).float())
         smooth = functional.interpolate(guess.float(), scale_factor=2.0, mode="trilinear", align_corners=False)
-        distance = CLIP_MM * (smooth + change)
-        return distance if self.training else distance.clamp(-CLIP_MM, CLIP_MM)
+        return CLIP_MM * (smooth + change)
+
+
+class JointNet(BrainNet):
+    """A ``BrainNet`` whose coarse part goes on learning; the weights are a ``BrainNet``'s.
+
+    While training it returns both distances in mm: (N, 2, X, Y, Z), the coarse part's, interpolated, second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires_grad_(requires_grad=True)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the signed distance in mm, or both; see the class."""
+        rough, features = self.coarse.find(functional.avg_pool3d(image, 2))
+        if not self.training:
+            return self.refined(image, rough, features).clamp(-CLIP_MM, CLIP_MM)
+        # the refinement learns from what the coarse part found, and does not teach it to be easily refined
+        distance = self.refined(image, rough.detach(), features)
+        smooth = functional.interpolate(rough, scale_factor=2.0, mode="trilinear", align_corners=False)
+        return torch.cat([distance, smooth], dim=1)
 
 
 def fold(image: torch.Tensor) -> torch.Tensor:
@@ -214,6 +239,11 @@ def distance_loss(found_mm: torch.Tensor, wanted_mm: torch.Tensor) -> torch.Tens
     overlap = 2.0 * (share * truth).sum() + 100.0
     dice = overlap / ((share**2).sum() + (truth**2).sum() + 100.0)
     return 0.5 * absolute + (1.0 - dice)
+
+
+def joint_loss(found_mm: torch.Tensor, wanted_mm: torch.Tensor) -> torch.Tensor:
+    """Return the loss of both of ``JointNet``'s distances; the coarse part's counts a third."""
+    return distance_loss(found_mm[:, :1], wanted_mm) + 0.33 * distance_loss(found_mm[:, 1:], wanted_mm)
 
 
 def graft(checkpoint: Path, coarse: CoarseNet) -> None:

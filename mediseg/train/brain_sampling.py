@@ -71,8 +71,30 @@ def draw_sample(
     head: Head, size: tuple[int, int, int], rng: Rng, spacing_mm: float = SPACING_MM
 ) -> tuple[FloatArray, FloatArray]:
     """Return one image, normalised as at run time, and the signed distance in mm, both of ``size``."""
+    drawn = draw_posed(head, size, rng, spacing_mm)
+    image, distance = cut_view(drawn.image, drawn.distance, rng, spacing_mm)
+    return normalize_percentiles(image, **NORMALIZE), distance
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A head as it was acquired in some pose: grey values of any scale, and the signed distance in mm."""
+
+    image: FloatArray
+    distance: FloatArray
+
+
+def draw_posed(
+    head: Head,
+    size: tuple[int, int, int],
+    rng: Rng,
+    spacing_mm: float,
+    centre_ijk: tuple[float, float, float] | None = None,
+) -> Drawn:
+    """Turn, scale, warp, paint and degrade a head; the image's middle lies at ``centre_ijk``, or near the brain's."""
     pose = draw_pose(rng)
-    points = _points(head, size, pose * spacing_mm, rng)
+    centre = np.asarray(head.centre_ijk) + _shift_mm(rng) / head.voxel_mm if centre_ijk is None else centre_ijk
+    points = _points(centre, size, pose * (spacing_mm / head.voxel_mm), _elastic(size, rng), head.voxel_mm)
     zoom = float(np.cbrt(abs(np.linalg.det(pose))))
     beyond = _beyond_mm(head.image.shape, points) * np.float32(head.voxel_mm / zoom) - np.float32(BLIND_MM)
     head = _seen_part(head, points)
@@ -84,9 +106,7 @@ def draw_sample(
     else:
         image = _recolour(image, rng)
     image = _remove_tissue(image, distance, rng)
-    image = degrade(image, rng, spacing_mm)
-    image, distance = cut_view(image, distance, rng, spacing_mm)
-    return normalize_percentiles(image, **NORMALIZE), distance
+    return Drawn(degrade(image, rng, spacing_mm), distance)
 
 
 def draw_pose(rng: Rng) -> npt.NDArray[np.float64]:
@@ -126,19 +146,21 @@ def degrade(image: FloatArray, rng: Rng, spacing_mm: float = SPACING_MM) -> Floa
 
 
 def _points(
-    head: Head, size: tuple[int, int, int], head_mm_from_crop: npt.NDArray[np.float64], rng: Rng
+    centre_ijk: Sequence[float] | npt.NDArray[np.float64],
+    size: tuple[int, int, int],
+    ijk_from_crop: npt.NDArray[np.float64],
+    warp_mm: torch.Tensor | None,
+    voxel_mm: float,
 ) -> torch.Tensor:
     """Return where each voxel of the crop lies in the head's array, in voxels: (1, X, Y, Z, 3), the last axis zyx."""
-    centre = np.asarray(head.centre_ijk) + _shift_mm(rng) / head.voxel_mm
     steps = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2.0 for n in size]
-    warp = _elastic(size, rng)
     result = torch.empty((1, *size, 3))
     for axis in range(3):
-        a, b, c = (float(v) / head.voxel_mm for v in head_mm_from_crop[axis])
+        a, b, c = (float(v) for v in ijk_from_crop[axis])
         place = (a * steps[0])[:, None, None] + (b * steps[1])[None, :, None] + (c * steps[2])[None, None, :]
-        place = place + float(centre[axis])
-        if warp is not None:
-            place += warp[axis] / head.voxel_mm
+        place = place + float(centre_ijk[axis])
+        if warp_mm is not None:
+            place += warp_mm[axis] / voxel_mm
         result[0, ..., 2 - axis] = place
     return result
 
@@ -256,9 +278,18 @@ def _remove_tissue(image: FloatArray, distance: FloatArray, rng: Rng) -> FloatAr
 def _bias(shape: tuple[int, ...], rng: Rng) -> FloatArray:
     """Return a smooth positive field around 1."""
     knots = tuple(int(rng.integers(2, 6)) for _ in range(3))
-    coarse = rng.normal(0.0, rng.uniform(0.05, 0.5), (1, 1, *knots)).astype(np.float32)
-    field = functional.interpolate(torch.from_numpy(coarse), size=shape, mode="trilinear", align_corners=True)
-    return np.asarray(torch.exp(field)[0, 0].numpy())
+    return np.exp(_interpolated(rng.normal(0.0, rng.uniform(0.05, 0.5), knots), shape))
+
+
+def smooth_field(shape: tuple[int, ...], knots: int, size: float, rng: Rng) -> FloatArray:
+    """Return a smooth field of the standard deviation ``size`` at its ``knots`` along each axis."""
+    return _interpolated(rng.normal(0.0, size, (knots,) * 3), shape)
+
+
+def _interpolated(coarse: npt.NDArray[np.float64], shape: tuple[int, ...]) -> FloatArray:
+    values = torch.from_numpy(coarse.astype(np.float32))[None, None]
+    field = functional.interpolate(values, size=shape, mode="trilinear", align_corners=True)
+    return np.asarray(field[0, 0].numpy())
 
 
 def _lower_resolution(image: FloatArray, rng: Rng, spacing_mm: float) -> FloatArray:

@@ -31,6 +31,8 @@ TASKS = {
     "acpc": "mediseg.train.tasks.acpc",
     "brain-coarse": "mediseg.train.tasks.brain_coarse",
     "brain-fine": "mediseg.train.tasks.brain_fine",
+    "brain": "mediseg.train.tasks.brain_whole",
+    "brain-border": "mediseg.train.tasks.brain_border",
 }
 
 

@@ -1,4 +1,4 @@
-"""The brain's two tasks: the coarse part is trained, the fine one is built on it, and the whole is what is exported."""
+"""The brain's tasks: the coarse part is trained, the fine one is built on it, both go on; the whole is exported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from mediseg.train.config import DataPart, Run, Stage
 torch = pytest.importorskip("torch")
 
 from mediseg.train import brain_heads  # noqa: E402 -- after importorskip
-from mediseg.train.tasks import brain_coarse, brain_fine  # noqa: E402
+from mediseg.train.brain import BrainNet  # noqa: E402
+from mediseg.train.tasks import brain_coarse, brain_fine, brain_whole  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -67,3 +68,22 @@ def test_what_the_brain_has_of_its_own_cannot_be_set(run, part):
 def test_the_coarse_part_alone_is_not_exported(run, tmp_path):
     with pytest.raises(UsageError, match="holds the coarse part alone; train brain-fine from it"):
         brain_coarse.bundle(run(task="brain-coarse").stage, tmp_path / "checkpoint.pt")
+
+
+def test_both_parts_go_on_together_and_both_learn(run, tmp_path):
+    first = tmp_path / "whole.pt"
+    torch.save({"ema": BrainNet().state_dict()}, first)
+    job = brain_whole.prepare(run(task="brain", start=(str(first),)), silent)
+    image, distance = job.batch(0)
+    found = job.network.train()(image)
+    assert found.shape == (1, 2, *image.shape[2:])
+    torch.nn.init.normal_(job.network.head.weight, std=0.01)
+    job.loss(job.network(image), distance).backward()
+    assert all(p.grad is not None for p in job.network.parameters())
+    assert set(job.network.state_dict()) == set(BrainNet().state_dict())
+    assert job.network.eval()(image).shape == image.shape
+
+
+def test_going_on_needs_a_whole_network(run):
+    with pytest.raises(UsageError, match="brain goes on from a whole network: name a run of brain-fine under start"):
+        brain_whole.prepare(run(task="brain"), silent)

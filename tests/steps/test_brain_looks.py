@@ -1,0 +1,78 @@
+"""The box about a brain: where it lies, what the network sees of it, and that its answer comes back to its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mediseg import Geometry, Volume
+from mediseg.inference import Bundle
+from mediseg.steps import brain_looks
+
+BORDER = {
+    "input": {
+        "spacing_mm": 1.0,
+        "orientation": "RAS",
+        "pad_multiple": 8,
+        "margin_mm": 10.0,
+        "normalize": {"low": 1.0, "high": 99.0, "clip": (-0.5, 2.0), "within_mm": 5.0},
+    },
+    "output": {"clip_mm": 8.0},
+}
+BUNDLE = Bundle("made-up", "1.0.0", "0", Path("model.onnx"), BORDER)
+CENTRE = np.array([2.0, -3.0, 5.0])
+
+
+def ball(geometry, radius_mm=30.0):
+    """Return a bright ball about CENTRE and the true distance to its border, on a grid."""
+    ijk = np.stack(np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(geometry.lps_from_ijk(ijk.reshape(-1, 3)) - CENTRE, axis=1).reshape(geometry.shape)
+    distance = np.clip(away - radius_mm, -8, 8).astype(np.float32)
+    return Volume(np.where(distance < 0, 400.0, 100.0).astype(np.float32), geometry), Volume(distance, geometry)
+
+
+def found_at_two_mm():
+    return ball(Geometry.from_axes((60, 60, 60), np.diag([-1.0, -1, 1]), (2, 2, 2), center_lps_mm=CENTRE))[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "spacing"),
+    [
+        ((120, 110, 100), np.eye(3), (1.0, 1.0, 1.0)),
+        ((100, 120, 110), np.array([[0, 0, 1.0], [1, 0, 0], [0, 1, 0]]), (1.05, 0.95, 1.0)),
+        ((300, 30, 280), np.array([[1.0, 0, 0], [0, 0.8, 0.6], [0, -0.6, 0.8]]), (0.4, 4.0, 0.45)),
+    ],
+)
+def test_what_was_found_comes_back_where_it_was(monkeypatch, shape, axes, spacing):
+    head, truth = ball(Geometry.from_axes(shape, axes, spacing, center_lps_mm=CENTRE))
+    seen = []
+
+    def answer(bundle, channels):
+        seen.append(channels)
+        return channels[1] * 8.0
+
+    monkeypatch.setattr(brain_looks, "predict_channels", answer)
+    fine = brain_looks.at_border(head, found_at_two_mm(), BUNDLE)
+    (channels,) = seen
+    assert channels.shape == (2, *fine.geometry.shape)
+    assert all(n % 8 == 0 for n in fine.geometry.shape)
+    assert fine.geometry.codes == "RAS"
+    assert all(0.9 < mm < 1.1 for mm in fine.geometry.spacing_mm)
+    back = fine.resample(head.geometry, fill=8.0)
+    near = np.abs(truth.array) < 3
+    assert np.abs(back.array - truth.array)[near].max() < 0.6
+
+
+def test_a_head_of_one_millimetre_is_not_interpolated_and_scaled_by_what_lies_near_the_brain(monkeypatch):
+    head, _ = ball(Geometry.from_axes((120, 110, 100), np.eye(3), (1, 1, 1), center_lps_mm=CENTRE))
+    monkeypatch.setattr(brain_looks, "predict_channels", lambda bundle, channels: channels[0])
+    image = brain_looks.at_border(head, found_at_two_mm(), BUNDLE)
+    assert set(np.unique(image.array)) == {0.0, 1.0}
+
+
+def test_the_box_stays_within_a_tight_image_but_for_whole_blocks(monkeypatch):
+    head, _ = ball(Geometry.from_axes((62, 62, 62), np.eye(3), (1, 1, 1), center_lps_mm=CENTRE))
+    monkeypatch.setattr(brain_looks, "predict_channels", lambda bundle, channels: channels[1])
+    assert brain_looks.at_border(head, found_at_two_mm(), BUNDLE).geometry.shape == (64, 64, 64)
