@@ -30,6 +30,8 @@ COMMANDS = {
     "train": "train a network as a configuration says; goes on where it was stopped (extra: train)",
     "export": "turn a trained run into a model bundle (extra: train)",
     "info": "versions, processor, providers and paths: what a bug report needs",
+    "doctor": "prove this installation: checksums, the phantom run against stored figures, time, memory",
+    "bundle": "pack everything for a workstation without a network (extra: bundle)",
 }
 
 
