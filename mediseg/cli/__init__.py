@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "turn a trained run into a model bundle (extra: train)",
     "info": "versions, processor, providers and paths: what a bug report needs",
     "doctor": "prove this installation: checksums, the phantom run against stored figures, time, memory",
+    "deidentify": "copies of DICOM images without what names a patient (PS3.15 basic profile)",
     "bundle": "pack everything for a workstation without a network (extra: bundle)",
 }
 
