@@ -32,6 +32,8 @@ COMMANDS = {
     "info": "versions, processor, providers and paths: what a bug report needs",
     "doctor": "prove this installation: checksums, the phantom run against stored figures, time, memory",
     "deidentify": "copies of DICOM images without what names a patient (PS3.15 basic profile)",
+    "node": "a DICOM node: receive studies, run recipes, send results (extra: node)",
+    "watch": "run a recipe on whatever is exported into a folder",
     "bundle": "pack everything for a workstation without a network (extra: bundle)",
 }
 
