@@ -34,6 +34,7 @@ COMMANDS = {
     "deidentify": "copies of DICOM images without what names a patient (PS3.15 basic profile)",
     "node": "a DICOM node: receive studies, run recipes, send results (extra: node)",
     "watch": "run a recipe on whatever is exported into a folder",
+    "serve": "a local HTTP service for other programs (extra: serve)",
     "bundle": "pack everything for a workstation without a network (extra: bundle)",
 }
 

@@ -131,7 +131,7 @@ def test_the_command_wants_a_folder(capsys):
     assert "--out" in capsys.readouterr().err
 
 
-# --- the installer ---------------------------------------------------------------------------------------------------
+# --- the installer ---
 
 
 def _sh(script, *arguments, python=sys.executable):

@@ -173,7 +173,7 @@ def test_dcmtk_talks_to_it(listening, study):
     assert subprocess.run(["echoscu", *stranger], check=False, capture_output=True).returncode != 0
 
 
-# --- sending -----------------------------------------------------------------------------------------------------------
+# --- sending ---
 
 
 def _archive(status, taken):
@@ -227,7 +227,7 @@ def test_an_archive_that_is_not_there_is_tried_again_later(tmp_path, study):
     ]
 
 
-# --- the whole process -------------------------------------------------------------------------------------------------
+# --- the whole process ---
 
 
 def _started(config):
