@@ -136,7 +136,8 @@ def _built(kind: Any, raw: Any, where: str) -> Any:
 def _check(config: NodeConfig, name: str) -> None:
     if not config.rules:
         raise UsageError(f"{name}: rules must be given: which recipe runs on what")
-    titles = [config.ae_title, *(one.ae_title for one in (*config.callers, *config.destinations))]
+    others = [*(one.ae_title for one in config.callers), *(one.ae_title for one in config.destinations)]
+    titles = [config.ae_title, *others]
     for title in titles:
         if not _TITLE.fullmatch(title):
             raise UsageError(f'{name}: "{title}" is no AE title (1 to 16 characters, no backslash)')

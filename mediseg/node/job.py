@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a work ended: done, refused, failed, ignored (no rule fits), or killed; and the DICOM files it gave."""
+    """How a work ended: done, refused, failed, ignored (no rule fits), killed, stopped with the node; and its files."""
 
     state: str
     reason: str = ""
@@ -90,7 +90,7 @@ def _awaited(process: Any, receiver: Any, seconds: float, stopped: Callable[[], 
     while not receiver.poll(step_s):
         waited_s += step_s
         if stopped():
-            return Outcome("killed", "the node was ended")
+            return Outcome("stopped", "the node was ended")
         if waited_s > seconds:
             return Outcome("failed", f"it took longer than {seconds / 60.0:g} minutes (case_minutes)")
         if not process.is_alive() and not receiver.poll(0):

@@ -145,6 +145,14 @@ class Queue:
                 (state, reason, now, work.key),
             )
 
+    def put_back(self, work: Work, now: float) -> None:
+        """Queue a running work again that was cut off by the node's own end: no try of its is used up."""
+        with self._change() as base:
+            base.execute(
+                "UPDATE work SET state='queued', tries=max(0, tries-1), changed=? WHERE key=? AND state='running'",
+                (now, work.key),
+            )
+
     def recover(self, now: float) -> int:
         """Take up what was running when the process ended; return how many."""
         with self._change() as base:
@@ -152,7 +160,7 @@ class Queue:
                 "SELECT key, path, state, tries, recipe, reason FROM work WHERE state='running'"
             ).fetchall()
         for row in rows:
-            self.interrupted(_work(row), "it was running when the node was ended", now)
+            self.put_back(_work(row), now)
         return len(rows)
 
     def due(self, now: float, destination: str, limit: int = 1000) -> list[Sending]:

@@ -47,9 +47,9 @@ class Receiver:
         entity.require_calling_aet = [caller.ae_title for caller in self._config.callers] or ["(nobody)"]
         entity.maximum_associations = 32
         syntaxes = _syntaxes()
-        contexts = [build_context(one.abstract_syntax, syntaxes) for one in AllStoragePresentationContexts]
+        contexts = [build_context(str(one.abstract_syntax), syntaxes) for one in AllStoragePresentationContexts]
         contexts.append(build_context(Verification))
-        handlers = [(evt.EVT_C_ECHO, self._echo), (evt.EVT_C_STORE, self._store)]
+        handlers: list[Any] = [(evt.EVT_C_ECHO, self._echo), (evt.EVT_C_STORE, self._store)]
         try:
             self._server = entity.start_server(
                 (self._config.host, self._config.port), block=False, contexts=contexts, evt_handlers=handlers,

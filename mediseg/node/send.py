@@ -53,7 +53,7 @@ def _associated(config: NodeConfig, destination: Destination, paths: Sequence[Pa
         wanted.add((str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)))
     for sop_class, syntax in sorted(wanted)[:_MOST_CONTEXTS]:
         entity.add_requested_context(sop_class, syntax)
-    tls = {"tls_args": (_client_context(config), None)} if config.tls else {}
+    tls: dict[str, Any] = {"tls_args": (_client_context(config), None)} if config.tls else {}
     return entity.associate(destination.host, destination.port, ae_title=destination.ae_title, **tls)
 
 

@@ -75,7 +75,9 @@ class Service:
 
     def _ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
         now = time.time()
-        if outcome.state == "killed":
+        if outcome.state == "stopped":
+            self.queue.put_back(work, now)
+        elif outcome.state == "killed":
             self.queue.interrupted(work, outcome.reason, now)
         else:
             sends = [(path, one.name) for one in self.config.destinations for path in outcome.files]

@@ -72,9 +72,10 @@ def test_what_was_running_is_taken_up_at_the_next_start(tmp_path):
     first.close()
     second = Queue(tmp_path / "q")
     assert second.recover(500.0) == 1
-    assert second.take().tries == 2
+    assert second.take().tries == 1  # the node's end was not this work's fault
     assert second.recover(600.0) == 1
-    assert [w.state for w in second.works()] == ["failed"]
+    assert [w.state for w in second.works()] == ["queued"]
+    second.close()
 
 
 def test_sendings_wait_longer_each_time_and_are_given_up_at_last(queue, tmp_path):

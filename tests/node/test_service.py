@@ -67,6 +67,15 @@ def test_a_killed_work_is_tried_once_more_then_set_aside(made, tmp_path):
     assert [(w.state, w.reason) for w in queue.works()] == [("failed", "killed again")]
 
 
+def test_a_work_that_the_nodes_end_cut_off_loses_no_try(made, tmp_path):
+    service, queue, answers, _ = made
+    _receive(queue, tmp_path)
+    answers += [Outcome("stopped")] * 5 + [Outcome("done", "", "bias")]
+    for _ in range(6):
+        assert service.work()
+    assert [w.state for w in queue.works()] == ["done"]
+
+
 def test_what_expires_is_deleted_and_results_stay(made, tmp_path):
     service, queue, answers, _ = made
     folder = _receive(queue, tmp_path)
