@@ -57,7 +57,7 @@ def _trial(folder, options):
     kills, deadline = 0, began + options.most_seconds
     while time.monotonic() < deadline and (any(s.is_alive() for s in senders) or not _is_done(config, options.studies)):
         time.sleep(random.uniform(0.5, 3.0))
-        if kills < options.kills:
+        if kills < options.kills and node.listens():
             node.kill()
             node.start()
             kills += 1
@@ -120,6 +120,10 @@ class _Node:
     def start(self):
         command = [sys.executable, "-m", "mediseg", "node", str(self.config)]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex((LOCAL, self.port)) == 0
 
     def kill(self):
         os.kill(self.process.pid, signal.SIGKILL)

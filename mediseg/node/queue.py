@@ -113,12 +113,15 @@ class Queue:
 
     def take(self) -> Work | None:
         """Return the oldest queued work as running, its try counted before it begins; None where there is none."""
-        with self._change() as base:
+        with self._change() as base:  # not in one statement with RETURNING: RHEL 8's SQLite is older than that
             row = base.execute(
-                "UPDATE work SET state='running', tries=tries+1 WHERE key=(SELECT key FROM work WHERE state='queued' "
-                "ORDER BY changed LIMIT 1) RETURNING key, path, state, tries, recipe, reason"
+                "SELECT key, path, 'running', tries+1, recipe, reason FROM work WHERE state='queued' "
+                "ORDER BY changed LIMIT 1"
             ).fetchone()
-        return None if row is None else _work(row)
+            if row is None:
+                return None
+            base.execute("UPDATE work SET state='running', tries=tries+1 WHERE key=? AND state='queued'", (row[0],))
+        return _work(row)
 
     def finish(
         self, work: Work, state: str, reason: str, recipe: str, now: float, sends: Iterable[tuple[Path, str]] = ()
