@@ -37,7 +37,7 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--most-seconds", type=float, default=3600)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         print(json.dumps(_trial(Path(folder), options), indent=2))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +105,21 @@ def _awaited(process: Any, receiver: Any, seconds: float, stopped: Callable[[], 
     return outcome
 
 
+def die_with_parent() -> None:
+    """End this process when its parent ends, however: an orphan would go on writing what the next node begins anew."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _in_process(path: Path, out: Path, config: NodeConfig, sender: Any) -> None:
+    die_with_parent()
     try:
         outcome = work_on(path, out, config)
     except Exception as error:  # noqa: BLE001 - a bug is this work's failure; its values could hold a name

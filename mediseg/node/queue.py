@@ -126,8 +126,12 @@ class Queue:
     def finish(
         self, work: Work, state: str, reason: str, recipe: str, now: float, sends: Iterable[tuple[Path, str]] = ()
     ) -> None:
-        """End a running work and note what is to be sent, in one change; one that got more objects begins again."""
+        """End a running work and note what is to be sent, in one change.
+
+        One that got more objects meanwhile begins again, and what it gave is not sent: the study was not whole.
+        """
         with self._change() as base:
+            (more,) = base.execute("SELECT more FROM work WHERE key=?", (work.key,)).fetchone() or (0,)
             base.execute(
                 "UPDATE work SET state=CASE more WHEN 1 THEN 'receiving' ELSE ? END, "
                 "tries=CASE more WHEN 1 THEN 0 ELSE tries END, more=0, reason=?, recipe=?, changed=? WHERE key=?",
@@ -136,7 +140,7 @@ class Queue:
             base.executemany(
                 "INSERT INTO sending (key, path, destination) VALUES (?, ?, ?) ON CONFLICT (key, path, destination) DO "
                 "UPDATE SET state='waiting', tries=0, next_try=0, reason=''",
-                [(work.key, str(path), destination) for path, destination in sends],
+                [(work.key, str(path), destination) for path, destination in (() if more else sends)],
             )
 
     def interrupted(self, work: Work, reason: str, now: float) -> None:

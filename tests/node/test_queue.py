@@ -52,11 +52,14 @@ def test_what_comes_while_it_runs_is_not_forgotten(queue, tmp_path):
     work = _ready(queue, tmp_path)
     queue.received("study-1", tmp_path, "late.dcm", "cc", 170.0)
     assert [w.state for w in queue.works()] == ["running"]
-    queue.finish(work, "done", "", "bias", 200.0)
+    sends = [(tmp_path / "seg.dcm", "PACS@h:1")]
+    queue.finish(work, "done", "", "bias", 200.0, sends)
     assert [w.state for w in queue.works()] == ["receiving"]
+    assert queue.sendings() == {}  # half a study's results are not sent
     queue.ripen(300.0, 60)
-    queue.finish(queue.take(), "done", "", "bias", 310.0)
+    queue.finish(queue.take(), "done", "", "bias", 310.0, sends)
     assert [w.state for w in queue.works()] == ["done"]
+    assert queue.sendings() == {"waiting": 1}
 
 
 def test_a_work_that_kills_its_worker_twice_is_set_aside(queue, tmp_path):

@@ -1,6 +1,8 @@
 """The loop around the queue, with a stub in the place of the recipe; one true job; the watched folder."""
 
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -165,6 +167,34 @@ def test_a_crash_in_the_job_is_told_as_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "_in_process", _dies)
     outcome = isolated(tmp_path, tmp_path, _config(tmp_path, Rule("bias")), lambda: False)
     assert outcome == Outcome("killed", "its process was killed (out of memory?)")
+
+
+ORPHAN = """
+import multiprocessing, os, sys, time
+from mediseg.node.job import die_with_parent
+
+def child():
+    die_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(300)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    sys.stdin.readline()
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+def test_a_job_dies_with_a_node_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHAN)
+    parent = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)  # alive
+    parent.communicate("now\n", timeout=120)  # returns when nobody holds stdout any more: the child sleeps 300 s
+    assert parent.returncode == -9
 
 
 def test_a_watched_folder_is_looked_at_by_content(tmp_path):
