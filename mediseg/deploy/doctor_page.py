@@ -9,7 +9,8 @@ from mediseg.deploy.doctor import Examination
 _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;vertical-align:top;"
-    "padding:.3rem .6rem;border-bottom:1px solid #d5d9de;overflow-wrap:anywhere}"
+    "padding:.3rem .6rem;border-bottom:1px solid #d5d9de;white-space:nowrap}"
+    "td:last-child{white-space:normal;overflow-wrap:anywhere}"
     ".ok{color:#0a6b2d}.bad{color:#a40e26;font-weight:600}small{color:#4d5560}"
 )
 _USE = "Research use only; not a medical device."
