@@ -91,8 +91,7 @@ def _checked(onnx: Path, expected: str, stamp: tuple[int, int]) -> str:
 def load_bundle(model: str, kind: str | None = None) -> Bundle:
     """Return a bundle, of a kind (``brain``, ``callosum``) or any, after checking its SHA-256. Raises UsageError."""
     folder = bundle_folder(model)
-    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    settings = metadata["mediseg"]
+    metadata, settings = _described(folder)
     if kind is not None and settings["kind"] != kind:
         raise UsageError(f'the model "{model}" is for {settings["kind"]}, this step needs one for {kind}')
     onnx = folder / "models" / "model.onnx"
@@ -101,6 +100,22 @@ def load_bundle(model: str, kind: str | None = None) -> Bundle:
     stat = onnx.stat()
     digest = _checked(onnx, str(settings["sha256"]), (stat.st_size, stat.st_mtime_ns))
     return Bundle(str(settings["name"]), str(metadata["version"]), digest, onnx, settings)
+
+
+def _described(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a bundle's metadata, and the part that the runtime needs. Raises UsageError where either is spoilt."""
+    try:
+        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        settings = metadata["mediseg"]
+        _ = (
+            str(metadata["version"]),
+            [settings[key] for key in ("name", "kind", "sha256", "licence", "input", "output")],
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise UsageError(
+            f"the bundle {folder.name} has a configs/metadata.json that cannot be used; copy the bundle again"
+        ) from error
+    return metadata, settings
 
 
 def available_providers() -> list[str]:

@@ -30,6 +30,12 @@ COMMANDS = {
     "train": "train a network as a configuration says; goes on where it was stopped (extra: train)",
     "export": "turn a trained run into a model bundle (extra: train)",
     "info": "versions, processor, providers and paths: what a bug report needs",
+    "doctor": "prove this installation: checksums, the phantom run against stored figures, time, memory",
+    "deidentify": "copies of DICOM images without what names a patient (PS3.15 basic profile)",
+    "node": "a DICOM node: receive studies, run recipes, send results (extra: node)",
+    "watch": "run a recipe on whatever is exported into a folder",
+    "serve": "a local HTTP service for other programs (extra: serve)",
+    "bundle": "pack everything for a workstation without a network (extra: bundle)",
 }
 
 

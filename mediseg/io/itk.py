@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import numpy as np
 from mediseg.errors import InputError, Refusal
 from mediseg.geometry import Geometry
 from mediseg.io.pixels import fit_for_use
+from mediseg.io.plausible import check_size
 from mediseg.volume import Source, Volume
 
 _META_SUFFIXES = (".mha", ".mhd")
+_HEADER_BYTES = 1 << 16
+_PARTNER = re.compile(r"\s*(?:ElementDataFile\s*=|data\s?file\s*:)(.*)", re.I)
 
 
 def can_read(path: Path) -> bool:
@@ -34,7 +38,10 @@ def read(path: Path) -> Volume:
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if _is_nrrd(path) else "MetaImageIO")
     reader.SetFileName(str(path))
+    _check_partner(path)
     try:
+        reader.ReadImageInformation()
+        check_size(reader.GetSize(), path.name)
         image = reader.Execute()
     except RuntimeError as error:
         raise InputError(
@@ -60,6 +67,19 @@ def read(path: Path) -> Volume:
 def _is_nrrd(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(4) == b"NRRD"
+
+
+def _check_partner(path: Path) -> None:
+    """Refuse a header that names its pixels anywhere but in its own folder: it was written to fetch another file."""
+    with path.open("rb") as stream:
+        lines = stream.read(_HEADER_BYTES).split(b"\n\n")[0].decode("latin-1").splitlines()
+    for line in lines:
+        found = _PARTNER.match(line)
+        name = found[1].strip().split(" ")[0] if found else ""
+        if name and (len(PureWindowsPath(name).parts) > 1 or PureWindowsPath(name).drive or name.startswith("/")):
+            raise InputError(
+                f"{path.name} names its pixels outside its own folder; put them beside it and name them so"
+            )
 
 
 def _three_axes(image: Any, path: Path) -> Any:

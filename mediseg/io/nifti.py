@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -15,11 +16,13 @@ import numpy.typing as npt
 from mediseg.errors import Code, InputError, Refusal, Warn
 from mediseg.geometry import Array, Geometry
 from mediseg.io.pixels import fit_for_use
+from mediseg.io.plausible import check_size
 from mediseg.volume import Source, Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz", ".mgh.gz", ".hdr", ".img")
 _GZIP = b"\x1f\x8b"
+_HEADER_BYTES = 540  # of NIfTI-2, the longer one
 _MOST_PACKED = 1032  # bytes that one byte of deflate can stand for
 SAME_MM = 0.1  # how far apart the corners placed by qform and sform may lie before it is worth a word
 
@@ -61,6 +64,7 @@ def read(path: Path) -> Volume:
             image = _opened(path)
             if not _can_hold(path, image):
                 raise broken
+            check_size(image.shape, path.name)
             stored = np.asanyarray(image.dataobj)
     except _unreadable() as error:
         raise broken from error
@@ -123,10 +127,16 @@ def _opened(path: Path) -> Any:
     if path.name.lower().endswith(_SUFFIXES):
         return nibabel.load(path)
     with path.open("rb") as stream:
-        data = stream.read()
-    data = gzip.decompress(data) if data[:2] == _GZIP else data
-    kind = nibabel.Nifti2Image if data[4:8] in (b"n+2\0", b"ni2\0") else nibabel.Nifti1Image
-    return kind.from_bytes(data)
+        is_packed = stream.read(2) == _GZIP
+    with gzip.open(path) if is_packed else path.open("rb") as stream:
+        head = stream.read(_HEADER_BYTES)
+        kind = nibabel.Nifti2Image if head[4:8] in (b"n+2\0", b"ni2\0") else nibabel.Nifti1Image
+        header = kind.header_class.from_fileobj(io.BytesIO(head))
+        shape = header.get_data_shape()
+        check_size(shape, path.name)
+        # no more than the header promises: what a packed file holds beyond that may be endless
+        size = int(header["vox_offset"]) + math.prod(shape) * header.get_data_dtype().itemsize
+        return kind.from_bytes(head + stream.read(max(0, size - len(head))))
 
 
 def _three_axes(stored: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from mediseg.volume import Volume
 
 FINEST_MM, COARSEST_MM = 0.02, 50.0
 LARGEST_MM = 2500.0  # a whole body
+MOST_VOXELS = 1 << 29  # 2 GiB as float32: 0.5 mm over 400 x 400 x 400 mm
 SKEW_DEG = 1.0
 
 
@@ -35,6 +38,16 @@ def check_volume(volume: Volume, name: str) -> Volume:
         return volume
     text = f"the image's axes are up to {degrees:.1f} degrees off a right angle (sheared, or a tilted gantry)"
     return replace(volume, warnings=(*volume.warnings, Warn(Code.GANTRY_TILT, text, {"degrees": degrees})))
+
+
+def check_size(shape: Iterable[int], name: str) -> None:
+    """Raise Refusal for more voxels than any scan for us has: asked of the header, before memory is taken."""
+    sizes = [int(n) for n in shape]
+    if math.prod(sizes) > MOST_VOXELS:
+        raise Refusal(
+            f"{name}: {' x '.join(map(str, sizes))} voxels are more than mediseg takes ({MOST_VOXELS:,}); crop it, or "
+            "make its voxels larger"
+        )
 
 
 def skew_deg(geometry: Geometry) -> float:

@@ -11,6 +11,7 @@ import pytest
 import mediseg
 from mediseg.cli import main
 from mediseg.demo import write_demo_study
+from mediseg.deploy.phantom_check import figures_of, stored
 from mediseg.errors import Exit
 from mediseg.outputs import FILES, TABLE
 from mediseg.phantom import head_truth
@@ -88,6 +89,13 @@ def test_the_roi_is_the_phantoms(demo, truth):
     assert where.estimates["robust"].angle_deg == pytest.approx(truth.estimates["robust"].angle_deg, abs=2.0)
     assert np.linalg.norm(where.roi.center_lps_mm - truth.roi.center_lps_mm) < 2.5
     assert where.confidence > 0.6
+
+
+def test_the_doctor_is_content_with_it(demo):
+    """Not? Where a model or a step gives other results on purpose: ``python -m mediseg.deploy data/``."""
+    found = figures_of(demo.values)
+    wrong = {name: found[name] for name, (low, high) in stored()["figures"].items() if not low <= found[name] <= high}
+    assert wrong == {}
 
 
 def test_the_field_comes_nearer_to_the_phantoms(demo, truth):

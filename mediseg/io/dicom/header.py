@@ -23,6 +23,7 @@ from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
 from mediseg.io.dicom.attributes import first_text, items, number, numbers, tag_of, text, texts, value, whole
+from mediseg.io.dicom.deflated import check_unpacked_size
 from mediseg.io.dicom.elements import wanted_elements
 from mediseg.io.identity import Identity, readings
 from mediseg.io.study import Fact, SeriesInfo, Slice
@@ -112,11 +113,11 @@ def tolerant() -> Iterator[None]:
 
 
 def read_header(stream: BinaryIO) -> Dataset:
-    """Parse a header up to the pixels, only the attributes that are needed."""
+    """Parse a header up to the pixels, only the attributes that are needed. Raises ValueError for a deflated bomb."""
     quick = wanted_elements(stream, _WANTED)
     if quick is not None:
         return quick
-    stream.seek(0)
+    check_unpacked_size(stream)
     return pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
 
 

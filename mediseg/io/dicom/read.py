@@ -22,6 +22,7 @@ from mediseg.io.dicom.attributes import UNREADABLE, whole
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
 from mediseg.io.identity import Identity
+from mediseg.io.plausible import check_size
 from mediseg.io.study import Slice, Stack
 from mediseg.volume import Source, Volume
 
@@ -67,6 +68,7 @@ def read_stack(stack: Stack, identity: Identity | None = None) -> Volume:
     """
     if stack.unfit is not None or stack.geometry is None:
         raise Refusal(f"{stack.name} cannot be read as a volume: {stack.unfit}", stack.warnings)
+    check_size(stack.geometry.shape, stack.name)
     reader = _Reader(stack, identity or Identity())
     array, warnings = reader.read()
     return Volume(array, stack.geometry, _source(stack), warnings)

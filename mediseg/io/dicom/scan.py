@@ -27,6 +27,7 @@ from mediseg.io.study import Series, Study
 _UNPARSABLE = (
     InvalidDicomError, BytesLengthException, EOFError, struct.error, ValueError, TypeError, KeyError, AttributeError,
     NotImplementedError, OverflowError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, OSError,
+    RecursionError,
 )  # fmt: skip
 _NOT_IMAGES = {
     "SR": "a report",

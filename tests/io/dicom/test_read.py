@@ -181,10 +181,10 @@ def test_a_slope_that_is_no_number_is_refused(tmp_path, keyword):
 
 def test_a_matrix_larger_than_the_pixels_takes_no_memory(tmp_path):
     def change(_: int, dataset: Dataset) -> None:
-        dataset.Rows = dataset.Columns = 65_535
+        dataset.Rows = dataset.Columns = 8_000
 
     write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE), change=change)
-    with pytest.raises(Refusal, match="truncated, 60 of 8589672450 bytes"):
+    with pytest.raises(Refusal, match="truncated, 60 of 128000000 bytes"):
         load(tmp_path)
 
 

@@ -1,0 +1,100 @@
+"""``mediseg node``: receive studies, run recipes, send results."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mediseg.errors import Cancelled, UsageError
+
+if TYPE_CHECKING:
+    from mediseg.node.config import NodeConfig
+
+
+@click.command(
+    "node", short_help="a DICOM node: receive studies, run recipes, send results (extra: node)",
+    epilog="Example: mediseg node config.yaml --status",
+)  # fmt: skip
+@click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--plan", "planned", type=click.Path(path_type=Path, exists=True), metavar="INPUT",
+              help="Only tell which recipe would run on a study.")  # fmt: skip
+@click.option("--status", is_flag=True, help="Only show the queue.")
+@click.option("--retry", metavar="WORK", help="Do an ended work again, and send what could not be sent.")
+@click.option("--drop", metavar="WORK", help="Forget a work; its files stay.")
+@click.option("--json", "as_json", is_flag=True, help="The queue as one JSON object on stdout.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(
+    config: Path, planned: Path | None, status: bool, retry: str | None, drop: str | None, as_json: bool, debug: bool
+) -> int:
+    """Listen as CONFIG (YAML, see docs/node.md) says until stopped: C-ECHO, C-STORE, the queue, results by C-STORE."""
+    from mediseg.node.config import load_config
+    from mediseg.node.queue import Queue
+
+    loaded = load_config(config)
+    if planned is not None:
+        return _plan(loaded, planned)
+    if not (status or retry or drop):
+        return _listen(loaded)
+    queue = Queue(loaded.folder)
+    if retry:
+        queue.retry(retry, time.time())
+    if drop:
+        queue.drop(drop)
+    show(queue, as_json)
+    return 0
+
+
+def _plan(config: NodeConfig, path: Path) -> int:
+    from mediseg.io.cases import find_cases
+    from mediseg.node.job import fitting
+
+    rule = fitting(find_cases([path]), config.rules)
+    click.echo(f"{rule.recipe}: {rule}" if rule else "no rule fits any of its series: it would be ignored")
+    return 0
+
+
+def show(queue: object, as_json: bool) -> None:
+    """Print a queue: one line a work, and the sendings."""
+    from mediseg.node.queue import Queue
+
+    assert isinstance(queue, Queue)
+    works, sendings = queue.works(), queue.sendings()
+    if as_json:
+        rows = [{"work": w.key, "state": w.state, "recipe": w.recipe, "reason": w.reason} for w in works]
+        click.echo(json.dumps({"works": rows, "sendings": sendings}))
+        return
+    for work in works:
+        click.echo(" ".join(word for word in (work.key, work.state, work.recipe, work.reason) if word))
+    click.echo(f"{len(works)} works; files: " + (", ".join(f"{n} {s}" for s, n in sendings.items()) or "none to send"))
+
+
+def _listen(config: NodeConfig) -> int:
+    if find_spec("pynetdicom") is None:
+        raise UsageError('a DICOM node needs pynetdicom: pip install "mediseg[node]"')
+    from mediseg.node.audit import Audit
+    from mediseg.node.queue import Owner, Queue
+    from mediseg.node.receive import Receiver
+    from mediseg.node.service import Service
+
+    owner = Owner(config.folder)
+    queue, audit = Queue(config.folder), Audit(config.folder)
+    receiver, service = Receiver(config, queue, audit), Service(config, queue, audit)
+    receiver.start()
+    service.start()
+    click.echo(f"{config.ae_title} listens on {config.host}:{receiver.port}; Ctrl-C ends it", err=True)
+    try:
+        while True:
+            threading.Event().wait(3600)
+    except KeyboardInterrupt as error:
+        raise Cancelled("the node was ended; what it has is kept and taken up at the next start") from error
+    finally:
+        receiver.stop()
+        service.stop()
+        queue.close()
+        owner.release()

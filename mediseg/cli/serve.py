@@ -1,0 +1,56 @@
+"""``mediseg serve``: a local HTTP service for other programs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from mediseg.errors import OutputError, UsageError
+
+_SHORTEST_TOKEN = 20
+
+
+@click.command(
+    "serve", short_help="a local HTTP service for other programs (extra: serve)",
+    epilog="Example: mediseg serve --out service",
+)  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Folder for inputs, results and the token.")  # fmt: skip
+@click.option("--port", type=click.IntRange(1, 65535), default=8321, show_default=True)
+@click.option("--max-mb", type=click.IntRange(1), default=4096, show_default=True, help="Largest input.")
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads a case.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(out: Path, port: int, max_mb: int, threads: int, debug: bool) -> int:
+    """Listen on this machine (127.0.0.1) only, until stopped. Other programs send the token that lies in DIR/token.
+
+    What it understands is described at /openapi.json and in docs/serve.md.
+    """
+    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
+        raise UsageError(f'the service needs {" and ".join(missing)}: pip install "mediseg[serve]"')
+    from mediseg.serve.app import Service, listen
+
+    token = token_in(out)
+    click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
+    listen(Service(out, token, max_mb=max_mb, threads=threads), port)
+    return 0
+
+
+def token_in(folder: Path) -> str:
+    """Return the token that lies in a folder, made at first, readable by its owner alone. Raises OutputError."""
+    path = folder / "token"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_urlsafe(32))
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"the token in {folder.name} cannot be read or written") from error
+    if len(token) < _SHORTEST_TOKEN:
+        raise OutputError(f"the token in {folder.name} is too short to be a secret; delete the file token")
+    return token

@@ -1,0 +1,83 @@
+"""The sending side: results to an archive by C-STORE, with one association for all that is due."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mediseg.errors import UsageError
+from mediseg.node.config import Destination, NodeConfig
+from mediseg.node.queue import Sending
+
+#: Told of each file: the sending, why it was not taken ("" if it was), and whether trying again is of no use.
+Told = Callable[[Sending, str, bool], None]
+_WARNING = range(0xB000, 0xBFFF)
+_MOST_CONTEXTS = 128
+
+
+def send_all(config: NodeConfig, destination: Destination, sendings: Sequence[Sending], told: Told) -> None:
+    """Send files to a destination and tell of each what came of it."""
+    there = []
+    for one in sendings:
+        if one.path.is_file():
+            there.append(one)
+        else:
+            told(one, "the file is gone", True)
+    if not there:
+        return
+    association = _associated(config, destination, [one.path for one in there])
+    if not association.is_established:
+        for one in there:
+            told(one, f"{destination.name} does not answer or refuses the association", False)
+        return
+    try:
+        for one in there:
+            told(one, *_sent(association, one.path))
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _associated(config: NodeConfig, destination: Destination, paths: Sequence[Path]) -> Any:
+    from pydicom import dcmread
+    from pynetdicom import AE
+
+    entity = AE(ae_title=config.ae_title)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
+    entity.connection_timeout = 10
+    wanted = set()
+    for path in paths:
+        meta = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"]).file_meta
+        wanted.add((str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)))
+    for sop_class, syntax in sorted(wanted)[:_MOST_CONTEXTS]:
+        entity.add_requested_context(sop_class, syntax)
+    tls: dict[str, Any] = {"tls_args": (_client_context(config), None)} if config.tls else {}
+    return entity.associate(destination.host, destination.port, ae_title=destination.ae_title, **tls)
+
+
+def _sent(association: Any, path: Path) -> tuple[str, bool]:
+    from pydicom import dcmread
+
+    if not association.is_established:
+        return "the association was ended by the destination", False
+    try:
+        status = association.send_c_store(dcmread(path))
+    except ValueError:  # no accepted context: it does not take this kind of object
+        return "the destination does not take this kind of object", True
+    code = status.get("Status") if status else None
+    if code is None:
+        return "no answer", False
+    return ("", False) if code == 0 or code in _WARNING else (f"refused with status 0x{code:04X}", False)
+
+
+def _client_context(config: NodeConfig) -> ssl.SSLContext:
+    assert config.tls is not None
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=config.tls.authority)
+        context.check_hostname = False  # hospitals' certificates name AE titles or nothing; the authority vouches
+        context.load_cert_chain(config.tls.certificate, config.tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"tls: certificate, key or authority cannot be used: {error}") from error
+    return context

@@ -1,0 +1,180 @@
+"""The HTTP face: bearer token, host names of this machine only, size limits; every error is one line of JSON."""
+
+from __future__ import annotations
+
+import hmac
+import shutil
+from collections.abc import Awaitable, Callable
+from html import escape
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from mediseg.errors import MedisegError
+from mediseg.serve.jobs import Job, Jobs
+from mediseg.serve.openapi import SUFFIXES, description
+
+COOKIE = "mediseg"
+HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
+    "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccd}"
+)
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Service:
+    """The service's state: its jobs, its token, and how large an input may be."""
+
+    def __init__(self, folder: Path, token: str, *, max_mb: int = 4096, threads: int = 2) -> None:
+        self.folder, self._token, self._max_bytes = folder, token, max_mb * 1_000_000
+        self.jobs = Jobs(folder, threads)
+
+    def app(self) -> Starlette:
+        """Return the ASGI application."""
+        guarded = self._guarded
+        routes = [
+            Route("/", self._page),
+            Route("/openapi.json", guarded(self._openapi)),
+            Route("/v1/recipes", guarded(self._recipes)),
+            Route("/v1/cases", guarded(self._list), methods=["GET"]),
+            Route("/v1/cases", guarded(self._submit), methods=["POST"]),
+            Route("/v1/cases/{id}", guarded(self._one), methods=["GET"]),
+            Route("/v1/cases/{id}", guarded(self._cancel), methods=["DELETE"]),
+            Route("/v1/cases/{id}/files/{name:path}", guarded(self._file)),
+        ]
+        # a page of the web whose name was made to point here (DNS rebinding) asks for another host
+        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)]
+        return Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _problem})
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self._token.encode())
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def call(request: Request) -> Response:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not self._is_token(token.strip()):
+                raise HTTPException(401, "send the service's token: Authorization: Bearer ...")
+            response = await handler(request)
+            response.headers.update(_HEADERS)
+            return response
+
+        return call
+
+    async def _openapi(self, request: Request) -> Response:
+        import mediseg
+
+        return JSONResponse(description(mediseg.__version__))
+
+    async def _recipes(self, request: Request) -> Response:
+        from mediseg.recipe import recipe_names
+
+        return JSONResponse(list(recipe_names()))
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse([job.to_dict() for job in self.jobs.all()])
+
+    async def _submit(self, request: Request) -> Response:
+        from mediseg.recipe import recipe_names
+
+        recipe, suffix = request.query_params.get("recipe", ""), request.query_params.get("suffix", ".zip")
+        if recipe not in recipe_names():
+            raise HTTPException(400, f"recipe is one of {', '.join(recipe_names())}")
+        if suffix not in SUFFIXES:
+            raise HTTPException(400, f"suffix is one of {', '.join(SUFFIXES)}")
+        job = self.jobs.new(recipe, suffix)
+        try:
+            await self._take(request, job)
+        except (HTTPException, ClientDisconnect, OSError) as error:
+            shutil.rmtree(job.source.parents[1], ignore_errors=True)
+            if isinstance(error, OSError):
+                raise HTTPException(507, "the input cannot be written: no room, or no permission") from error
+            raise
+        self.jobs.begin(job)
+        return JSONResponse(job.to_dict(), status_code=202)
+
+    async def _take(self, request: Request, job: Job) -> None:
+        total = 0
+        with job.source.open("xb") as stream:
+            async for chunk in request.stream():
+                total += len(chunk)
+                if total > self._max_bytes:
+                    raise HTTPException(413, f"more than {self._max_bytes // 1_000_000} MB are not taken")
+                stream.write(chunk)
+        if not total:
+            raise HTTPException(400, "the input is empty; send the file as the request's body")
+
+    def _job(self, request: Request) -> Job:
+        job = self.jobs.get(request.path_params["id"])
+        if job is None:
+            raise HTTPException(404, "there is no such case")
+        return job
+
+    async def _one(self, request: Request) -> Response:
+        return JSONResponse(self._job(request).to_dict())
+
+    async def _cancel(self, request: Request) -> Response:
+        job = self._job(request)
+        self.jobs.cancel(job)
+        return JSONResponse(job.to_dict())
+
+    async def _file(self, request: Request) -> Response:
+        path = self._job(request).file(request.path_params["name"])
+        if path is None or not path.is_file():
+            raise HTTPException(404, "the case has no such output; see its outputs")
+        return FileResponse(path, media_type="application/octet-stream")
+
+    async def _page(self, request: Request) -> Response:
+        """The list for a person. ``/?token=...`` once, then a cookie that no script reads and no other site sends."""
+        given = request.query_params.get("token", "")
+        if given and self._is_token(given):
+            answer: Response = RedirectResponse("/", status_code=303)
+            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+            return answer
+        if not self._is_token(request.cookies.get(COOKIE, "")):
+            raise HTTPException(401, "open the address that mediseg serve has printed, with its token")
+        return HTMLResponse(_page(self.jobs.all()), headers={**_HEADERS, "Content-Security-Policy": _POLICY})
+
+
+def _page(jobs: list[Job]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(j.id)}</td><td>{escape(j.recipe)}</td><td>{escape(j.state)}</td>"
+        f"<td>{j.done} of {j.total} {escape(j.stage)}</td><td>{escape(j.reason)}</td></tr>"
+        for j in jobs
+    )
+    head = "".join(f'<th scope="col">{word}</th>' for word in ("Case", "Recipe", "State", "Progress", "Reason"))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>mediseg</title>'
+        f'<meta http-equiv="refresh" content="5"><style>{_STYLE}</style></head><body><main><h1>mediseg</h1>'
+        f"<p>{len(jobs)} cases. Research use only; not a medical device.</p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></main></body></html>"
+    )
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=_HEADERS)
+
+
+def listen(service: Service, port: int) -> None:
+    """Serve on loopback until stopped. Raises MedisegError where the port cannot be used."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        service.app(), host="127.0.0.1", port=port, log_level="error", access_log=False, server_header=False,
+        timeout_graceful_shutdown=5,
+    )  # fmt: skip
+    try:
+        uvicorn.Server(config).run()
+    except SystemExit as error:
+        raise MedisegError(f"port {port} of 127.0.0.1 cannot be used; choose another with --port") from error
+    finally:
+        service.jobs.close()

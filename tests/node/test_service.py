@@ -1,0 +1,226 @@
+"""The loop around the queue, with a stub in the place of the recipe; one true job; the watched folder."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mediseg.cli import main
+from mediseg.node import service as service_module
+from mediseg.node.audit import Audit
+from mediseg.node.config import Destination, NodeConfig, Rule
+from mediseg.node.job import Outcome, fitting, isolated, work_on
+from mediseg.node.queue import Queue
+from mediseg.node.service import Service
+from mediseg.node.watch import look
+from tests.heads import shaded_ball, write_nifti
+from tests.io.dicom_factory import ramp, sagittal, write_series
+
+PACS = Destination("PACS", "127.0.0.1", 1)
+QUICK = {"correct_bias.levels": 1, "correct_bias.iterations": 2}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A service whose recipe is a stub that answers what it is told."""
+    answers, seen = [], []
+
+    def runner(path, out, config, stopped):
+        seen.append(path)
+        return answers.pop(0)
+
+    config = NodeConfig(tmp_path / "node", (Rule("bias"),), quiet_seconds=0, destinations=(PACS,), keep_days=1)
+    queue = Queue(config.folder)
+    service = Service(config, queue, Audit(config.folder), runner)
+    yield service, queue, answers, seen
+    queue.close()
+
+
+def _receive(queue, tmp_path, key="study-1"):
+    folder = tmp_path / "node" / "received" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.dcm").write_bytes(b"x")
+    queue.received(key, folder, "a.dcm", "aa", time.time() - 1)
+    return folder
+
+
+def test_a_work_is_done_once_and_its_files_are_to_be_sent(made, tmp_path):
+    service, queue, answers, seen = made
+    folder = _receive(queue, tmp_path)
+    answers.append(Outcome("done", "", "bias", (tmp_path / "seg.dcm",)))
+    assert service.work()
+    assert not service.work()
+    assert seen == [folder]
+    assert [(w.state, w.recipe) for w in queue.works()] == [("done", "bias")]
+    assert [s.path for s in queue.due(time.time(), PACS.name)] == [tmp_path / "seg.dcm"]
+
+
+def test_a_killed_work_is_tried_once_more_then_set_aside(made, tmp_path):
+    service, queue, answers, seen = made
+    _receive(queue, tmp_path)
+    answers += [Outcome("killed", "killed"), Outcome("killed", "killed again")]
+    assert service.work()
+    assert service.work()
+    assert not service.work()
+    assert len(seen) == 2
+    assert [(w.state, w.reason) for w in queue.works()] == [("failed", "killed again")]
+
+
+def test_a_work_that_the_nodes_end_cut_off_loses_no_try(made, tmp_path):
+    service, queue, answers, _ = made
+    _receive(queue, tmp_path)
+    answers += [Outcome("stopped")] * 5 + [Outcome("done", "", "bias")]
+    for _ in range(6):
+        assert service.work()
+    assert [w.state for w in queue.works()] == ["done"]
+
+
+def test_what_expires_is_deleted_and_results_stay(made, tmp_path):
+    service, queue, answers, _ = made
+    folder = _receive(queue, tmp_path)
+    results = service.results("study-1")
+    results.mkdir(parents=True)
+    answers.append(Outcome("ignored", "no rule"))
+    service.work()
+    service._expire(time.time() + 3600)
+    assert folder.is_dir()
+    service._expire(time.time() + 2 * 86400)
+    assert not folder.exists()
+    assert results.is_dir()
+    assert [w.state for w in queue.works()] == ["ignored"]
+
+
+def test_trouble_in_the_loop_is_noted_and_the_loop_goes_on(made, monkeypatch):
+    service, _, _, _ = made
+    calls = []
+
+    def step():
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(28, "Hidden^Name")
+        service._stop.set()
+        return True
+
+    monkeypatch.setattr(service_module, "_TICK_S", 0.01)
+    service._loop(step)
+    assert len(calls) == 2
+    text = (service.config.folder / "audit.jsonl").read_text()
+    assert '"event": "trouble"' in text
+    assert "Hidden" not in text
+
+
+def test_failed_sendings_are_put_off(made, tmp_path, monkeypatch):
+    service, queue, answers, _ = made
+    _receive(queue, tmp_path)
+    answers.append(Outcome("done", "", "bias", (tmp_path / "seg.dcm",)))
+    service.work()
+    monkeypatch.setattr(
+        service_module, "send_all", lambda c, d, due, told: [told(one, "no answer", False) for one in due]
+    )
+    assert service.send()
+    assert not service.send()
+    assert queue.sendings() == {"waiting": 1}
+
+
+def _config(tmp_path, *rules):
+    return NodeConfig(tmp_path / "node", rules, settings=QUICK, threads=1)
+
+
+def test_a_true_job_writes_results_and_names_dicom_files_to_send(tmp_path):
+    ball = shaded_ball(24).astype(np.int16)
+    write_series(tmp_path / "study", ball, sagittal(ball.shape, (8, 8, 8)))
+    outcome = work_on(tmp_path / "study", tmp_path / "out", _config(tmp_path, Rule("brain", "CT"), Rule("bias", "MR")))
+    assert (outcome.state, outcome.recipe) == ("done", "bias")
+    assert outcome.files
+    assert all(path.is_file() for path in outcome.files)
+    again = work_on(tmp_path / "study", tmp_path / "out", _config(tmp_path, Rule("bias")))
+    assert again.files == outcome.files  # resumed: nothing is done twice
+
+
+def test_no_rule_no_run(tmp_path):
+    write_series(tmp_path / "study", ramp((6, 5, 4)), sagittal((6, 5, 4)))
+    outcome = work_on(tmp_path / "study", tmp_path / "out", _config(tmp_path, Rule("bias", description="spine")))
+    assert outcome == Outcome("ignored", "no rule fits any of its series")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_read_fails_with_its_reason(tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "a.txt").write_text("hello")
+    outcome = work_on(tmp_path / "study", tmp_path / "out", _config(tmp_path, Rule("bias")))
+    assert outcome.state == "failed"
+    assert "not DICOM" in outcome.reason
+    assert str(tmp_path) not in outcome.reason
+    assert fitting((), (Rule("bias"),)) is None
+
+
+def _dies(path, out, config, sender):
+    os._exit(9)
+
+
+def test_a_crash_in_the_job_is_told_as_killed(tmp_path, monkeypatch):
+    from mediseg.node import job
+
+    monkeypatch.setattr(job, "_in_process", _dies)
+    outcome = isolated(tmp_path, tmp_path, _config(tmp_path, Rule("bias")), lambda: False)
+    assert outcome == Outcome("killed", "its process was killed (out of memory?)")
+
+
+ORPHAN = """
+import multiprocessing, os, sys, time
+from mediseg.node.job import die_with_parent
+
+def child():
+    die_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(300)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    sys.stdin.readline()
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+def test_a_job_dies_with_a_node_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(ORPHAN)
+    parent = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)  # alive
+    parent.communicate("now\n", timeout=120)  # returns when nobody holds stdout any more: the child sleeps 300 s
+    assert parent.returncode == -9
+
+
+def test_a_watched_folder_is_looked_at_by_content(tmp_path):
+    folder, queue = tmp_path / "in", Queue(tmp_path / "q")
+    (folder / "study").mkdir(parents=True)
+    assert look(folder, queue, 0.0) == 0  # an empty folder is being filled
+    (folder / "study" / "a.dcm").write_bytes(b"1")
+    (folder / "half.zip.part").write_bytes(b"1")
+    (folder / ".hidden").write_bytes(b"1")
+    assert look(folder, queue, 0.0) == 1
+    assert look(folder, queue, 10.0) == 0
+    (folder / "study" / "b.dcm").write_bytes(b"22")
+    assert look(folder, queue, 20.0) == 1
+    assert queue.ripen(25.0, 10) == 0
+    assert queue.ripen(30.0, 10) == 1
+    assert queue.take().path == folder / "study"
+    queue.close()
+
+
+def test_watch_once_runs_what_is_there_and_refuses_to_watch_its_own_results(tmp_path, capsys):
+    write_nifti(tmp_path / "in" / "dark.nii.gz", np.zeros((12, 12, 12), np.float32))
+    arguments = ["watch", str(tmp_path / "in"), "--recipe", "bias", "--quiet-seconds", "0", "--once"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    queue = Queue(tmp_path / "out")
+    assert [(w.state, w.recipe) for w in queue.works()] == [("refused", "bias")]
+    queue.close()
+    assert len(list((tmp_path / "out" / "results").glob("*/*/report.json"))) == 1
+    assert main([*arguments, "--out", str(tmp_path / "in" / "out")]) == 2
+    assert "inside the watched folder" in capsys.readouterr().err

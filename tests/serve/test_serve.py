@@ -1,0 +1,146 @@
+"""The service through its own door: who may ask, what is taken, what is given out."""
+
+import time
+
+import numpy as np
+import pytest
+
+from mediseg.cli.serve import token_in
+from mediseg.errors import OutputError
+from tests.heads import shaded_ball, write_nifti
+
+pytest.importorskip("starlette")
+pytest.importorskip("httpx")
+from starlette.testclient import TestClient
+
+from mediseg.serve.app import Service
+from mediseg.serve.jobs import Job, Jobs
+
+TOKEN = "a-token-that-is-long-enough"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+HOST = "http://127.0.0.1"
+
+
+@pytest.fixture
+def service(tmp_path):
+    made = Service(tmp_path / "s", TOKEN, max_mb=1, threads=1)
+    yield made
+    made.jobs.close()
+
+
+@pytest.fixture
+def client(service):
+    return TestClient(service.app(), base_url=HOST, follow_redirects=False)
+
+
+def _ended(client, key):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        case = client.get(f"/v1/cases/{key}", headers=BEARER).json()
+        if case["state"] not in ("waiting", "running"):
+            return case
+        time.sleep(0.05)
+    raise AssertionError(case)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}, {"Cookie": f"mediseg={TOKEN}"}],
+)
+@pytest.mark.parametrize("path", ["/v1/cases", "/v1/recipes", "/openapi.json", "/v1/cases/x/files/y"])
+def test_nothing_without_the_token_in_the_header(client, path, headers):
+    answer = client.get(path, headers=headers)
+    assert answer.status_code == 401
+    assert set(answer.json()) == {"error"}
+
+
+def test_another_host_name_is_refused(service):
+    client = TestClient(service.app(), base_url="http://evil.example")
+    assert client.get("/v1/recipes", headers=BEARER).status_code == 400
+
+
+def test_a_case_is_submitted_run_and_fetched(client, tmp_path):
+    path = write_nifti(tmp_path / "ball.nii.gz", shaded_ball(24).astype(np.float32), 8.0)
+    answer = client.post("/v1/cases?recipe=bias&suffix=.nii.gz", headers=BEARER, content=path.read_bytes())
+    assert answer.status_code == 202
+    case = _ended(client, answer.json()["id"])
+    assert (case["state"], case["reason"]) == ("done", "")
+    assert "report.json" in case["outputs"]
+    report = client.get(f"/v1/cases/{case['id']}/files/report.json", headers=BEARER)
+    assert report.json()["status"] == "done"
+    assert report.headers["X-Content-Type-Options"] == "nosniff"
+    for sly in ("../../token", "..%2f..%2ftoken", "/etc/passwd", "report.json/../x", "error.txt"):
+        assert client.get(f"/v1/cases/{case['id']}/files/{sly}", headers=BEARER).status_code == 404
+    assert [one["id"] for one in client.get("/v1/cases", headers=BEARER).json()] == [case["id"]]
+
+
+def test_what_is_no_image_fails_with_its_reason(client):
+    answer = client.post("/v1/cases?recipe=bias", headers=BEARER, content=b"hello")
+    case = _ended(client, answer.json()["id"])
+    assert case["state"] == "failed"
+    assert "no image that mediseg reads" in case["reason"]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "code"),
+    [
+        ("recipe=nothing", b"x", 400),
+        ("", b"x", 400),
+        ("recipe=../../etc/passwd", b"x", 400),
+        ("recipe=bias&suffix=.exe", b"x", 400),
+        ("recipe=bias", b"", 400),
+        ("recipe=bias", b"x" * 1_000_001, 413),
+    ],
+)
+def test_what_is_not_taken_leaves_nothing_behind(client, service, query, body, code):
+    answer = client.post(f"/v1/cases?{query}", headers=BEARER, content=body)
+    assert answer.status_code == code
+    assert answer.json()["error"].count("\n") == 0
+    assert not service.folder.exists() or list(service.folder.iterdir()) == []
+    assert client.get("/v1/cases", headers=BEARER).json() == []
+
+
+def test_a_waiting_case_is_cancelled_at_once(tmp_path):
+    jobs = Jobs(tmp_path, 1)
+    job = Job("case-1", "bias", tmp_path / "x", tmp_path / "out")
+    jobs.cancel(job)
+    jobs.begin(job)
+    jobs.close()
+    assert job.state == "cancelled"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_case_that_is_not_there(client):
+    assert client.delete("/v1/cases/none", headers=BEARER).status_code == 404
+    assert client.get("/v1/cases/none", headers=BEARER).json() == {"error": "there is no such case"}
+
+
+def test_every_call_is_described(client, service):
+    described = client.get("/openapi.json", headers=BEARER).json()
+    routes = {route.path.replace(":path", "") for route in service.app().routes} - {"/", "/openapi.json"}
+    assert set(described["paths"]) == routes
+    assert described["security"] == [{"bearer": []}]
+
+
+def test_the_page_wants_the_token_once_and_runs_no_script(client, service):
+    service.jobs._jobs["x"] = Job("x", "bias", service.folder, service.folder, "failed", "<script>alert(1)</script>")
+    assert client.get("/").status_code == 401
+    assert client.get("/?token=wrong").status_code == 401
+    answer = client.get(f"/?token={TOKEN}")
+    assert answer.status_code == 303
+    assert "HttpOnly" in answer.headers["set-cookie"]
+    assert "SameSite=strict" in answer.headers["set-cookie"]
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "<script>" not in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_token_is_made_once_and_is_the_owners(tmp_path):
+    token = token_in(tmp_path / "s")
+    assert len(token) >= 40
+    assert token_in(tmp_path / "s") == token
+    assert (tmp_path / "s" / "token").stat().st_mode & 0o077 == 0
+    (tmp_path / "s" / "token").write_text("short")
+    with pytest.raises(OutputError, match="too short to be a secret"):
+        token_in(tmp_path / "s")
