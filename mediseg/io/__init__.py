@@ -11,14 +11,15 @@ from mediseg.io.study import Series, Stack, Study
 from mediseg.volume import Volume
 
 if TYPE_CHECKING:
+    from mediseg.io.dicom.copying import copy_series
     from mediseg.io.dicom.read import read_stack
     from mediseg.io.dicom.seg_read import is_segmentation, read_segmentation
     from mediseg.io.jsonfiles import read_roi
     from mediseg.io.writing import write
 
 __all__ = [
-    "Series", "Stack", "Study", "is_segmentation", "load", "load_stack", "open_study", "read_roi", "read_segmentation",
-    "read_stack", "write",
+    "Series", "Stack", "Study", "copy_series", "is_segmentation", "load", "load_stack", "open_study", "read_roi",
+    "read_segmentation", "read_stack", "write",
 ]  # fmt: skip
 
 #: names that are loaded when they are first used: pydicom, highdicom and pydantic take their time
@@ -27,6 +28,7 @@ _LATE = {
     "read_stack": "mediseg.io.dicom.read",
     "read_segmentation": "mediseg.io.dicom.seg_read",
     "is_segmentation": "mediseg.io.dicom.seg_read",
+    "copy_series": "mediseg.io.dicom.copying",
     "read_roi": "mediseg.io.jsonfiles",
 }
 
@@ -66,6 +68,7 @@ def load_stack(study: Study, wanted: str = "head") -> Volume:
     """Return the volume of the stack that ``select.choose`` takes from a study; see there for ``wanted``."""
     from dataclasses import replace
 
+    from mediseg.io.dicom.copying import copy_series
     from mediseg.io.dicom.read import read_stack
     from mediseg.io.select import choose
 

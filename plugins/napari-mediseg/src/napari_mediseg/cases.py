@@ -11,8 +11,8 @@ import numpy as np
 from mediseg import Brain, InputError, RotatedROI, ScanPlan, Segment, Segmentation, Volume, load, plan_scan
 from mediseg.io import read_roi
 from mediseg.record import CaseRecord
-from napari_mediseg.frames import LateImage
-from napari_mediseg.layers import LayerTuple, image_layer, labels_layer
+from napari_mediseg.frames import LateImage, placing_of
+from napari_mediseg.layers import KEY, LayerTuple, Origin, image_layer, labels_layer
 from napari_mediseg.shapes import plan_layer, roi_layer
 
 _IMAGES = ("corrected.nii.gz", "composite.nii.gz", "midsagittal.nii.gz", "callosum_probability.nii.gz")
@@ -96,7 +96,9 @@ def _image_before(corrected: Volume, field_path: Path, folder: Path) -> LayerTup
         return corrected.with_array(corrected.array * load(field_path).array)
 
     _, keywords, kind = image_layer(corrected, "image", case=folder, role="image", visible=False)
-    return LateImage(corrected.geometry, head), keywords, kind
+    placing = placing_of(corrected.geometry)
+    keywords["metadata"] = {KEY: Origin(None, placing, case=folder, role="image")}
+    return LateImage(placing, head), keywords, kind
 
 
 def _labels(folder: Path, record: CaseRecord) -> list[LayerTuple]:

@@ -173,9 +173,9 @@ class LateImage:
 
     ndim = 3
 
-    def __init__(self, geometry: Geometry, read: Callable[[], Volume]) -> None:
-        placing = placing_of(geometry)
-        self._read = lambda: shown_image(read(), placing)
+    def __init__(self, placing: Placing, read: Callable[[], Volume]) -> None:
+        self._placing = placing
+        self.volume = read
         self._found: npt.NDArray[Any] | LazyVolume | None = None
         self.shape = placing.shown.shape
         self.dtype = np.dtype(np.float32)
@@ -183,7 +183,7 @@ class LateImage:
 
     def _data(self) -> npt.NDArray[Any] | LazyVolume:
         if self._found is None:
-            self._found = self._read()
+            self._found = shown_image(self.volume(), self._placing)
         return self._found
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:

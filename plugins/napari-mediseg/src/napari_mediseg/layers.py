@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mediseg import Geometry, Refusal, RotatedROI, Segment, Segmentation, Source, UsageError, Volume
 from mediseg.errors import Warn
 from napari_mediseg.frames import (
+    LateImage,
     LazyVolume,
     Placing,
     grid_of_layer,
@@ -145,6 +146,8 @@ def volume_of(data: Any, metadata: Mapping[str, Any], world_from_data: npt.Array
     origin = origin_of(metadata)
     if origin is not None and isinstance(origin.value, Volume):
         return origin.value
+    if isinstance(data, LateImage):
+        return data.volume()
     array = np.asarray(data)
     if array.ndim != 3:
         raise UsageError(f"the layer has {array.ndim} dimensions; mediseg works on 3-D images")

@@ -97,7 +97,7 @@ def plan_layer(plan: ScanPlan, roi: RotatedROI, *, case: Path | None = None) -> 
     data, colours = plan_shapes(plan)
     keywords = {
         "name": "scan plan",
-        "shape_type": "line",
+        "shape_type": "path",
         "edge_color": colours,
         "edge_width": 0.02,
         "opacity": 0.8,
@@ -114,7 +114,10 @@ def plan_center(plan: ScanPlan) -> Array:
 
 
 def plan_shapes(plan: ScanPlan) -> tuple[list[Array], list[str]]:
-    """Return lines (2, 3) and their colours: every group on the two planes that it cuts across."""
+    """Return six lines and their colours: every group on the two planes that it cuts across.
+
+    A group's slices are one line that goes to and fro: two hundred shapes could not follow a hand.
+    """
     data: list[Array] = []
     colours: list[str] = []
     center = plan_center(plan)
@@ -123,9 +126,10 @@ def plan_shapes(plan: ScanPlan) -> tuple[list[Array], list[str]]:
         for other in plan.groups:
             if other.name == group.name:
                 continue
-            lines = slice_lines(group, np.array(other.normal_lps))
-            data += [flat(line, center, across[other.name]) for line in lines]
-            colours += [GROUP_COLOURS[group.name]] * len(lines)
+            lines = np.array(slice_lines(group, np.array(other.normal_lps)))
+            lines[1::2] = lines[1::2, ::-1]
+            data.append(flat(lines.reshape(-1, 3), center, across[other.name]))
+            colours.append(GROUP_COLOURS[group.name])
     return data, colours
 
 

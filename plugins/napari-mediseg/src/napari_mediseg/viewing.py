@@ -98,9 +98,7 @@ def orient(viewer: ViewerModel) -> None:
     """Superior up on the screen, anterior up on axial planes, and the letters of the four sides."""
     if viewer.dims.ndim != 3:
         return
-    scrolled, down, right = viewer.dims.order
-    up = down == 0
-    viewer.camera.orientation2d = ("up" if up else "down", "right")
+    viewer.camera.orientation2d = ("up" if viewer.dims.order[1] == 0 else "down", "right")
     if viewer.dims.ndisplay == 2:
         viewer.text_overlay.text = letters(viewer.dims.order)
 
