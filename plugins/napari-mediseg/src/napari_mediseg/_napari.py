@@ -54,3 +54,16 @@ def canvas_position(viewer: Any, world: Any) -> tuple[float, float]:
     view = viewer.window._qt_viewer.canvas.view
     mapped = view.camera.transform.map([point[1], point[0], 0, 1])
     return float(mapped[0] / mapped[3]), float(mapped[1] / mapped[3])
+
+
+def follow(layer: Any, data: list[Any]) -> None:
+    """Give a shapes layer other vertices for as many shapes as it has, quickly, as under a moving mouse.
+
+    ``layer.data = ...`` builds every shape anew and has the viewer measure and slice every layer again; that is left
+    for the release of the mouse.
+    """
+    shapes = layer._data_view
+    with shapes.batched_updates():
+        for index, vertices in enumerate(data):
+            shapes.edit(index, vertices)
+    layer.refresh(thumbnail=False, extent=False, highlight=False)

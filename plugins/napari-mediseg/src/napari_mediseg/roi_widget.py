@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mediseg._napari import follow
 from napari_mediseg.frames import lps_from_world, world_from_lps
 from napari_mediseg.layers import KEY, Origin, origin_of, segmentation_of
 from napari_mediseg.roi_geometry import History, PlaneROI, Turn, hit, moved, nudged, resized
@@ -318,7 +319,7 @@ class RoiWidget(QWidget):
             )
             layer.selected_data = set()
         else:
-            layer.data = data
+            _set(layer, data, exact=exact)
         self._show_numbers(state)
         self._show_plan(state, exact=exact)
 
@@ -342,11 +343,17 @@ class RoiWidget(QWidget):
             self.viewer.layers.insert(self.viewer.layers.index(self.layer), layer)
             self.viewer.layers.selection.active = self.layer
         else:
-            layer.data = plan_shapes(plan)[0]
-            layer.translate = tuple(world_from_lps(plan_center(plan)))
-            layer.visible = True
+            self._move_plan(layer, plan, exact=exact)
         layer.metadata[PLAN_KEY] = plan
         self.readout.setText(readout(state, plan))
+
+    def _move_plan(self, layer: Any, plan: mediseg.ScanPlan, *, exact: bool) -> None:
+        """Redraw the plan; its layer's own centre moves only at the release, which has every layer sliced again."""
+        if exact and not np.allclose(layer.translate, world_from_lps(plan_center(plan))):
+            layer.translate = tuple(world_from_lps(plan_center(plan)))
+        if not layer.visible:
+            layer.visible = True
+        _set(layer, plan_shapes(plan, lps_from_world(np.array(layer.translate)))[0], exact=exact)
 
     def _look(self, plane: str) -> None:
         if self.state is not None:
@@ -377,6 +384,13 @@ class RoiWidget(QWidget):
         if self._drag in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._drag)
         super().closeEvent(event)
+
+
+def _set(layer: Any, data: list[Any], *, exact: bool) -> None:
+    if exact:
+        layer.data = data
+    else:
+        follow(layer, data)
 
 
 def readout(state: PlaneROI, plan: mediseg.ScanPlan) -> str:

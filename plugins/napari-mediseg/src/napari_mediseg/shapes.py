@@ -113,14 +113,15 @@ def plan_center(plan: ScanPlan) -> Array:
     return np.array(plan.groups[0].center_lps_mm)
 
 
-def plan_shapes(plan: ScanPlan) -> tuple[list[Array], list[str]]:
+def plan_shapes(plan: ScanPlan, center_lps_mm: Array | None = None) -> tuple[list[Array], list[str]]:
     """Return six lines and their colours: every group on the two planes that it cuts across.
 
-    A group's slices are one line that goes to and fro: two hundred shapes could not follow a hand.
+    A group's slices are one line that goes to and fro: two hundred shapes could not follow a hand. ``center_lps_mm``:
+    where the layer's data count from, the plan's middle where nothing is said.
     """
     data: list[Array] = []
     colours: list[str] = []
-    center = plan_center(plan)
+    center = plan_center(plan) if center_lps_mm is None else center_lps_mm
     across = {group.name: facing_axis(group.normal_lps) for group in plan.groups}
     for group in plan.groups:
         for other in plan.groups:
