@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def watch(viewer: ViewerModel) -> None:
     if id(viewer) in _watched:
         return
     _watched.add(id(viewer))
+    weakref.finalize(viewer, _watched.discard, id(viewer))
     quiet_about_in_plane_turns()
     viewer.dims.events.order.connect(lambda _: orient(viewer))
     viewer.dims.events.ndisplay.connect(lambda _: orient(viewer))
