@@ -1,4 +1,4 @@
-"""A corrected label kept for training and judging: one entry of a manifest, with who (a role), which model, and when."""
+"""A corrected label, kept for training and judging: one entry of a manifest, with who (a role), which model, when."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def keep_correction(manifest: str | Path, image: Volume, label: Segmentation, ab
     if not label.geometry.same_grid(image.geometry, tolerance_mm=1e-2):
         raise Refusal("the label lies on another grid than the image: correct the label that belongs to it")
     if not label.labels.any():
-        raise Refusal("the label is empty: paint it first; a manifest entry without it would teach that nothing is there")
+        raise Refusal(
+            "the label is empty: paint it first; a manifest entry without it would teach that nothing is there"
+        )
     identity = f"fix-{_digest(image)}-{about.structure}"
     entry: EntryFile = checked(
         {

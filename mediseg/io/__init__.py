@@ -68,7 +68,6 @@ def load_stack(study: Study, wanted: str = "head") -> Volume:
     """Return the volume of the stack that ``select.choose`` takes from a study; see there for ``wanted``."""
     from dataclasses import replace
 
-    from mediseg.io.dicom.copying import copy_series
     from mediseg.io.dicom.read import read_stack
     from mediseg.io.select import choose
 

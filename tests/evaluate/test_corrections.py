@@ -75,4 +75,4 @@ def test_a_manifest_that_is_wrong_is_not_touched(tmp_path):
 
 
 def test_the_roles_are_the_manifests():
-    assert ROLES == Role.__args__
+    assert Role.__args__ == ROLES

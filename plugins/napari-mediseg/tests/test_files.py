@@ -69,13 +69,13 @@ def test_an_image_of_each_format_is_read_and_written_at_its_place(suffix, tmp_pa
     before = volume(AXES["oblique"])
     path = tmp_path / f"head{suffix}"
     if suffix in (".mha", ".nrrd"):
-        import SimpleITK as sitk
+        import SimpleITK
 
-        image = sitk.GetImageFromArray(before.array.transpose(2, 1, 0))
+        image = SimpleITK.GetImageFromArray(before.array.transpose(2, 1, 0))
         image.SetDirection(before.geometry.axes_lps.ravel().tolist())
         image.SetSpacing(before.geometry.spacing_mm)
         image.SetOrigin(before.geometry.origin_lps_mm.tolist())
-        sitk.WriteImage(image, str(path))
+        SimpleITK.WriteImage(image, str(path))
     else:
         mediseg.write(before, path)
     assert get_reader(str(path)) is not None
@@ -128,7 +128,8 @@ def test_a_case_is_one_scene(case):
     layers = {keywords["name"]: (data, keywords, kind) for data, keywords, kind in read_one(case)}
     assert {name: kind for name, (_, _, kind) in layers.items()} == {
         "image": "image", "corrected": "image", "midsagittal": "image", "callosum probability": "image",
-        "brain mask": "labels", "callosum parts": "labels", "callosum": "labels", "scan plan": "shapes", "ROI": "shapes",
+        "brain mask": "labels", "callosum parts": "labels", "callosum": "labels", "scan plan": "shapes",
+        "ROI": "shapes",
     }  # fmt: skip
     parts = origin_of(layers["callosum parts"][1]["metadata"]).value
     assert [one.name for one in parts.segments] == [f"hofer frahm {n}" for n in ("I", "II", "III", "IV", "V")]

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 from napari_mediseg.roi_geometry import (
-    Hit,
     History,
+    Hit,
     PlaneROI,
     Turn,
     hit,

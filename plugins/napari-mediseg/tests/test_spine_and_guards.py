@@ -91,4 +91,6 @@ def test_no_qt_of_its_own():
 def test_napari_is_only_touched_inside_by_one_file():
     for file in PACKAGE.glob("*.py"):
         if file.name != "_napari.py":
-            assert not re.search(r"\._qt_viewer|\._data_view|layer\._slice", file.read_text(encoding="utf-8")), file.name
+            assert not re.search(r"\._qt_viewer|\._data_view|layer\._slice", file.read_text(encoding="utf-8")), (
+                file.name
+            )

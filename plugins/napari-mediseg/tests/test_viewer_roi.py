@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from hands import at, drag, key, push, settle
 from napari_mediseg.frames import world_from_lps
 from napari_mediseg.shapes import PLAN_KEY
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 import mediseg
-from hands import at, drag, key, push, settle
 from mediseg.recipe import load_recipe
 
 SHIFT, ALT, CTRL = (
@@ -63,8 +63,8 @@ def test_the_roi_follows_the_hand(viewer, tool, tmp_path):
     # inside moves, a handle resizes; the view does not pan
     camera = viewer.camera.center
     center = np.array(tool.state.center)
-    drag(viewer, [pixel(viewer, tool, center), pixel(viewer, tool, center + (10, 5))])
-    np.testing.assert_allclose(tool.state.center, center + (10, 5), atol=1.5)
+    drag(viewer, [pixel(viewer, tool, center), pixel(viewer, tool, (*center, 10, 5))])
+    np.testing.assert_allclose(tool.state.center, (*center, 10, 5), atol=1.5)
     length = tool.state.size_mm[0]
     along, _ = tool.state.axes_2d()
     end = np.array(tool.state.center) + along * length / 2

@@ -1,9 +1,10 @@
 """Run under a real mouse: a recipe to its end, a cancelled one, an error."""
 
-import mediseg
 import numpy as np
 import pytest
 from hands import push, settle, wait
+
+import mediseg
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_a_run_stays_with_the_layer_it_was_started_on(viewer, widget, qtbot):
     other = viewer.add_image(np.zeros((3, 4, 5)), name="another")  # the user goes on meanwhile
     widget.image.setCurrentText("another")
     viewer.layers.selection.active = other
-    wait(qtbot, lambda: widget.run_button.isEnabled())
+    wait(qtbot, widget.run_button.isEnabled)
     wait(qtbot, lambda: f"{study_layer.name}: corrected" in viewer.layers)
     assert study_layer.name in widget.message.text()
     assert "done" in widget.message.text()
@@ -37,7 +38,7 @@ def test_a_run_can_be_cancelled(viewer, widget, qtbot, tmp_path):
     push(widget, "run")
     wait(qtbot, lambda: widget.bar.value() >= 1)
     push(widget, "cancel")
-    wait(qtbot, lambda: widget.run_button.isEnabled())
+    wait(qtbot, widget.run_button.isEnabled)
     assert "stopped" in widget.message.text()
     assert not list((tmp_path / "results").rglob("report.json"))
     assert len(viewer.layers) == 1
@@ -56,7 +57,7 @@ def test_a_refusal_is_told_with_its_reason(viewer, dock, qtbot, tmp_path):
     widget = dock("Run")
     widget.out.setText(str(tmp_path / "results"))
     push(widget, "run")
-    wait(qtbot, lambda: widget.run_button.isEnabled())
+    wait(qtbot, widget.run_button.isEnabled)
     assert "\n" not in widget.message.text()
     assert "refus" in widget.message.text() or "noise" in widget.message.text()
     assert mediseg.__version__

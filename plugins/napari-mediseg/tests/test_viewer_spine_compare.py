@@ -15,7 +15,9 @@ from mediseg.phantom.spine import spine_grid
 def stations():
     grid = spine_grid((2.0, 2.0, 4.0), width_mm=20.0).crop([0, 0, 0], [100, 200, 5])
     whole = mediseg.phantom_spine(grid=grid)
-    plans = plan_stations(2, overlap_mm=60, top_mm=350, bottom_mm=10, noise=0.01, matrix=(90, 110), slices=3, deep_mm=180.0)
+    plans = plan_stations(
+        2, overlap_mm=60, top_mm=350, bottom_mm=10, noise=0.01, matrix=(90, 110), slices=3, deep_mm=180.0
+    )
     return [cut.volume for cut in cut_stations(whole, plans)]
 
 

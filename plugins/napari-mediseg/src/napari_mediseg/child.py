@@ -11,13 +11,12 @@ import sys
 import threading
 from typing import Any
 
-
 _out = sys.stdout
 
 
 def main() -> int:
     """Run the request on stdin."""
-    global _out  # noqa: PLW0603 - the one stream that the window reads
+    global _out
     _out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is not for the window
     request = json.loads(sys.stdin.readline())
     stop = threading.Event()

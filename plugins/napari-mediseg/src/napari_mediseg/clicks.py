@@ -41,11 +41,13 @@ def refined(
 ) -> Mask:
     """Return a mask of one slice (rows, columns) that agrees with every click.
 
-    ``mask`` is what stands now: it is changed near clicks only. Raises ValueError for shapes that differ and for a click
+    ``mask`` is what stands now: it is changed near clicks only. Raises ValueError for shapes that differ, and a click
     beyond the image.
     """
     if probability.shape != mask.shape or mask.ndim != 2:
-        raise ValueError(f"the probability has shape {probability.shape}, the mask {mask.shape}: not one slice of one grid")
+        raise ValueError(
+            f"the probability has shape {probability.shape}, the mask {mask.shape}: not one slice of one grid"
+        )
     if not clicks:
         return mask.copy()
     inside, outside = _seeds(clicks, mask.shape, spacing_mm)
@@ -104,7 +106,9 @@ def _walked(chance: Floats, inside: Mask, outside: Mask, spacing_mm: tuple[float
         i, j = a.ravel(), b.ravel()
         first.append(i)
         second.append(j)
-        weights.append((np.exp(-_EDGE * (values[i] - values[j]) ** 2) + 1e-4) * (min(spacing_mm) / spacing_mm[axis]) ** 2)
+        weights.append(
+            (np.exp(-_EDGE * (values[i] - values[j]) ** 2) + 1e-4) * (min(spacing_mm) / spacing_mm[axis]) ** 2
+        )
     i, j, w = np.concatenate(first), np.concatenate(second), np.concatenate(weights)
     adjacency = coo_array((np.r_[w, w], (np.r_[i, j], np.r_[j, i])), shape=(count, count)).tocsc()
     degree = np.asarray(adjacency.sum(axis=0)).ravel()

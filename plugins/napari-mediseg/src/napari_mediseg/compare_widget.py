@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mediseg
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import mediseg
 from napari_mediseg.cases import is_case, read_case
 from napari_mediseg.compare import Row, compared
 from napari_mediseg.layers import LayerTuple, origin_of

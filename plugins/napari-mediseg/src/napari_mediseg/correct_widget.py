@@ -6,10 +6,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import mediseg
 import numpy as np
-from mediseg import Segment, Segmentation, UsageError
-from mediseg.evaluate.corrections import ROLES, About, keep_correction
 from napari.layers import Layer
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -24,6 +21,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import mediseg
+from mediseg import Segment, Segmentation, UsageError
+from mediseg.evaluate.corrections import ROLES, About, keep_correction
 from napari_mediseg._napari import layer_matrix
 from napari_mediseg.clicks import Click, refined
 from napari_mediseg.editing import Change, change, filled, interpolated, largest_part, smoothed
@@ -65,7 +65,7 @@ class CorrectWidget(QWidget):
         self.smart.setObjectName("smart")
         self.smart.setCheckable(True)
         self.smart.setToolTip(
-            "Click what the mask missed; Alt-click what it should leave out. The network's probability decides the rest."
+            "Click what the mask missed, Alt-click what it should leave out; the network's probability decides the rest"
         )
         self.role = QComboBox()
         self.role.setObjectName("role")
@@ -189,7 +189,7 @@ class CorrectWidget(QWidget):
         at = np.rint(layer.world_to_data(world)).astype(int)
         row, column = (int(v) for n, v in enumerate(at) if n != axis)
         clicks = self._clicks.setdefault(id(layer), [])
-        flat = tuple(s for n, s in enumerate(_spacing(layer)) if n != axis)
+        first, second = (s for n, s in enumerate(_spacing(layer)) if n != axis)
         if not (0 <= row < np.delete(layer.data.shape, axis)[0] and 0 <= column < np.delete(layer.data.shape, axis)[1]):
             return
         number = int(layer.selected_label)
@@ -197,7 +197,7 @@ class CorrectWidget(QWidget):
         clicks.append(Click(row, column, is_inside))
         said = tuple(clicks)
         in_thread(
-            lambda: refined(np.squeeze(np.asarray(chance), axis), mask, said, flat),
+            lambda: refined(np.squeeze(np.asarray(chance), axis), mask, said, (first, second)),
             done=lambda out: self._put(
                 layer, number, np.expand_dims(mask, axis), np.expand_dims(out, axis), f"{len(said)} clicks"
             ),
@@ -221,7 +221,7 @@ class CorrectWidget(QWidget):
         active = self.viewer.layers.selection.active
         image = active if active is not None and active._type_string == "image" else None
         origin = None if image is None else origin_of(image.metadata)
-        if origin is None or origin.placing is None:
+        if image is None or origin is None or origin.placing is None:
             self.message.fail("select the image first that the mask is to lie on")
             return
         grid = origin.placing.native

@@ -5,6 +5,7 @@ Masks are boolean arrays of three axes; ``axis`` is the one across the slices th
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,7 @@ def interpolated(mask: Mask, spacing_mm: tuple[float, float, float], axis: int) 
     painted = np.flatnonzero(_used(mask, axis))
     out = mask.copy()
     flat = tuple(s for n, s in enumerate(spacing_mm) if n != axis)
-    for low, high in zip(painted[:-1], painted[1:], strict=True):
+    for low, high in itertools.pairwise(painted):
         if high - low < 2:
             continue
         first, last = (_distance(mask[_slice(axis, int(k))], flat) for k in (low, high))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mediseg.steps import SettingInfo, StepInfo
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -17,6 +16,8 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
+
+from mediseg.steps import SettingInfo, StepInfo
 
 _ROI = "RotatedROI"
 

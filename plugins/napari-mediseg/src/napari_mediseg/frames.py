@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mediseg import Geometry, Segmentation, Volume
-from mediseg.geometry import axial_grid_around
+from mediseg.geometry import Geometry, axial_grid_around
+from mediseg.volume import Segmentation, Volume
 
 Array = npt.NDArray[np.float64]
 Kind = Literal["exact", "slice", "canonical"]

@@ -71,7 +71,7 @@ def origin_of(metadata: Mapping[str, Any]) -> Origin | None:
 def image_layer(volume: Volume, name: str, **about: Any) -> LayerTuple:
     """Return an image as a layer; ``about`` are fields of Origin, and ``colormap``, ``visible``, ``limits``."""
     placing = placing_of(volume.geometry)
-    shown = {key: about.pop(key) for key in ("colormap", "visible", "opacity") if key in about}
+    shown: dict[str, Any] = {key: about.pop(key) for key in ("colormap", "visible", "opacity") if key in about}
     limits = about.pop("limits", None) or contrast_of(volume.array)
     origin = Origin(volume, placing, volume.source, warnings=volume.warnings, **about)
     keywords = {
@@ -92,7 +92,7 @@ def image_layer(volume: Volume, name: str, **about: Any) -> LayerTuple:
 def labels_layer(segmentation: Segmentation, name: str, source: Source | None = None, **about: Any) -> LayerTuple:
     """Return a label map as a layer to paint on, with the segments' names and colours."""
     placing = placing_of(segmentation.geometry)
-    shown = {key: about.pop(key) for key in ("visible", "opacity") if key in about}
+    shown: dict[str, Any] = {key: about.pop(key) for key in ("visible", "opacity") if key in about}
     origin = Origin(segmentation, placing, source, **about)
     keywords = {
         "name": name,

@@ -7,10 +7,15 @@ import zipfile
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_mediseg.layers import LayerTuple, Origin, image_layer, labels_layer
+
+if TYPE_CHECKING:
+    from mediseg import Volume
 
 Reader = Callable[[str | Sequence[str]], list[LayerTuple]]
 
@@ -108,15 +113,18 @@ def _file_layer(path: Path) -> LayerTuple:
     return image_layer(volume, name, path=path)
 
 
-def _looks_like_labels(volume: object) -> bool:
-    """Few whole numbers below 256 stored as bytes, as masks are: an image has more."""
-    from mediseg import Volume
-
-    assert isinstance(volume, Volume)
-    if volume.array.dtype not in (np.uint8, np.int8, np.bool_) or int(volume.array.min()) < 0:
+def _looks_like_labels(volume: Volume) -> bool:
+    """Whole numbers from 0 to 255, few of them different: an image has more. A sample is looked at first."""
+    array = volume.array
+    if not _few_whole(array.ravel()[:: max(1, array.size // 20_000)]):
         return False
-    present = np.count_nonzero(np.bincount(volume.array.astype(np.uint8).ravel(), minlength=256))
-    return 2 <= present <= _MOST_LABELS
+    return _few_whole(array)
+
+
+def _few_whole(array: npt.NDArray[Any]) -> bool:
+    if not (array.min() >= 0 and array.max() <= 255) or not np.array_equal(array, np.rint(array)):
+        return False
+    return 2 <= int(np.count_nonzero(np.bincount(array.astype(np.uint8).ravel()))) <= _MOST_LABELS
 
 
 def _segmentation_layer(path: Path) -> LayerTuple:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mediseg import Brain, Callosum, Geometry, ScanPlan, Segmentation, Volume, load, localize_roi, plan_scan
 
+from mediseg import Brain, Callosum, Geometry, ScanPlan, Segmentation, Volume, load, localize_roi, plan_scan
 from napari_mediseg.cases import brain_of, record_of
 from napari_mediseg.roi_geometry import PlaneROI, upright_base
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mediseg
 import numpy as np
 from napari.layers import Layer
 from qtpy.QtWidgets import (
@@ -26,6 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import mediseg
 from napari_mediseg._napari import follow
 from napari_mediseg.frames import lps_from_world, world_from_lps
 from napari_mediseg.layers import KEY, Origin, origin_of, segmentation_of
@@ -73,7 +73,9 @@ class RoiWidget(QWidget):
     def _build(self) -> None:
         self.method = QComboBox()
         self.method.setObjectName("method")
-        self.method.setToolTip("Start from one of the estimates; what was set by hand is then replaced (undo brings it back)")
+        self.method.setToolTip(
+            "Start from one of the estimates; what was set by hand is then replaced (undo brings it back)"
+        )
         self.method.activated.connect(self._pick)
         self.new = _button("New ROI", "new", "A rectangle in the middle of the image", self._new)
         self.from_mask = _button(
@@ -397,9 +399,7 @@ def readout(state: PlaneROI, plan: mediseg.ScanPlan) -> str:
     """Return what the ROI and its plan are, for the eye."""
     x, y, z = state.center_lps_mm
     lines = [f"angle {state.wrapped_deg:.2f}°", f"centre L {x:.1f}  P {y:.1f}  S {z:.1f} mm"]
-    lines += [
-        f"{one.name}: {one.slices} x {one.thickness_mm:g} mm, {one.angulation}" for one in plan.groups
-    ]
+    lines += [f"{one.name}: {one.slices} x {one.thickness_mm:g} mm, {one.angulation}" for one in plan.groups]
     return "\n".join(lines)
 
 

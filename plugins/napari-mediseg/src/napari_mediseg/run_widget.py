@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mediseg
-from mediseg import RotatedROI, UsageError, Volume
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,6 +24,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import mediseg
+from mediseg import RotatedROI, UsageError, Volume
 from napari_mediseg.cases import notice_of, read_case, record_of
 from napari_mediseg.form import StepForm
 from napari_mediseg.jobs import Job, Outcome, Prepared, Request, Stage

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+
 from mediseg import Geometry, Rigid, Stitched, Volume, stitch_stations
 
 Array = npt.NDArray[np.float64]
@@ -39,8 +40,10 @@ def stitched_by_hand(stations: Sequence[Volume], motions: Sequence[Rigid], *, re
     return stitch_stations(placed, register=register)
 
 
-def checkerboard(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], size: int = 12) -> npt.NDArray[np.float32]:
-    """Return two images of one grid in turn, square by square, where both are; elsewhere the one that is (NaN: none)."""
+def checkerboard(
+    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], size: int = 12
+) -> npt.NDArray[np.float32]:
+    """Return two images of one grid in turn, square by square; where one is not (NaN), the other."""
     i, j, k = np.indices(first.shape)
     use_first = ((i // size + j // size + k // size) % 2 == 0) | np.isnan(second)
     use_first &= ~np.isnan(first)

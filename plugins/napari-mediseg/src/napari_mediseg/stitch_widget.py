@@ -1,13 +1,11 @@
-"""The spine's stations at their places: nudge and turn one by hand, solve again, look at the overlaps, measure, save."""
+"""The spine's stations at their places: nudge or turn one by hand, solve again, look at overlaps, measure, save."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import mediseg
 import numpy as np
-from mediseg import Rigid, Stitched, Volume
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -23,6 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+import mediseg
+from mediseg import Rigid, Stitched, Volume
 from napari_mediseg._napari import layer_matrix
 from napari_mediseg.frames import lps_from_world, placing_of, shown_image
 from napari_mediseg.layers import KEY, Origin, image_layer, labels_layer, origin_of, volume_of
@@ -67,7 +67,9 @@ class StitchWidget(QWidget):
             arrows.addWidget(button, row, column)
         self.register = QCheckBox("align the rest from there")
         self.register.setChecked(True)
-        self.register.setToolTip("On: the overlaps are registered from where the stations lie now. Off: taken as they lie")
+        self.register.setToolTip(
+            "On: the overlaps are registered from where the stations lie now. Off: taken as they lie"
+        )
         self.solve = _button("Solve", "solve", "Stitch the stations as they lie now", self._solve)
         self.flicker = QPushButton("Flicker")
         self.flicker.setObjectName("flicker")
@@ -83,7 +85,9 @@ class StitchWidget(QWidget):
         layout.addWidget(self.register)
         layout.addWidget(self.solve)
         layout.addLayout(
-            _row(_button("Checkerboard", "checkerboard", "The overlaps in squares of both", self._checker), self.flicker)
+            _row(
+                _button("Checkerboard", "checkerboard", "The overlaps in squares of both", self._checker), self.flicker
+            )
         )
         layout.addWidget(_button("Measure", "measure", "Length of the path, Cobb angle of two lines", self._measure))
         layout.addWidget(_button("Save composite …", "save", "NIfTI, or a folder of DICOM", self._save))
@@ -141,9 +145,7 @@ class StitchWidget(QWidget):
         register = self.register.isChecked()
         self.solve.setEnabled(False)
         self.message.tell("solving …")
-        in_thread(
-            lambda: stitched_by_hand(volumes, motions, register=register), done=self._solved, failed=self._failed
-        )
+        in_thread(lambda: stitched_by_hand(volumes, motions, register=register), done=self._solved, failed=self._failed)
 
     def _failed(self, error: BaseException) -> None:
         self.solve.setEnabled(True)

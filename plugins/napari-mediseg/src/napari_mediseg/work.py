@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from mediseg import MedisegError
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel
 
+from mediseg import MedisegError
 from napari_mediseg.layers import LayerTuple
 
 
@@ -65,9 +65,7 @@ def in_thread(
     return worker
 
 
-def add_layers(
-    viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None
-) -> None:
+def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
     """Add layers to a viewer, one a turn of the event loop, so that the window stays alive between them."""
     from napari.layers import Layer
 
