@@ -6,10 +6,10 @@ Needs a display (Xvfb will do) and the plugin. Wall-clock and, beside it, proces
 that others use the first says what a user saw there, the second what the plugin itself takes.
 
 - first slice: a DICOM head of that size opened by its folder, until the first slice is drawn; then scrolling.
-- stalls: a timer of 5 ms in the event loop while the recipe `corpus-callosum` runs on the 2 mm phantom; the longest time
-  between two of its ticks, from Run until the run has ended, and apart from it while the result's layers are added.
+- stalls: a timer of 5 ms in the event loop while `corpus-callosum` runs on the 2 mm phantom; the time between two of
+  its ticks, from Run until the run has ended, and apart from it while the result's layers are added.
 - rotating: real mouse events on the ROI's ring; from the event to the moment when ROI and plan have their new data.
-- start: `napari` imported and a viewer made, with the plugin and with it disabled, in turn, each in a fresh process.
+- start: `napari` imported and a viewer made, with the plugin and with it disabled, each in a fresh process.
 """
 
 from __future__ import annotations
@@ -44,18 +44,19 @@ def told(name: str, seconds: list[float], cpu: list[float]) -> None:
 
 
 def start(rounds: int) -> None:
-    walls: dict[str, list[float]] = {"with": [], "without": []}
-    cpus: dict[str, list[float]] = {"with": [], "without": []}
-    for _ in range(rounds):
-        for name in walls:
-            code = START.format(disable=DISABLE if name == "without" else "")
-            out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-            wall, cpu = out.split()[-2:]
-            walls[name].append(float(wall))
-            cpus[name].append(float(cpu))
-    for name in walls:
-        told(f"start {name} the plugin", walls[name], cpus[name])
-    print(f"start: the plugin adds {1000 * (np.median(cpus['with']) - np.median(cpus['without'])):.0f} ms (processor)")
+    own = {}
+    for name in ("with", "without"):
+        runs = [_started(DISABLE if name == "without" else "") for _ in range(rounds)]
+        told(f"start {name} the plugin", [wall for wall, _ in runs], [cpu for _, cpu in runs])
+        own[name] = float(np.median([cpu for _, cpu in runs]))
+    print(f"start: the plugin adds {1000 * (own['with'] - own['without']):.0f} ms (processor)")
+
+
+def _started(disable: str) -> tuple[float, float]:
+    code = START.format(disable=disable)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    wall, cpu = out.split()[-2:]
+    return float(wall), float(cpu)
 
 
 def settle(times: int = 3) -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from hands import at, drag, key, push, settle
+from napari_mediseg.cases import record_of
 from napari_mediseg.frames import world_from_lps
 from napari_mediseg.shapes import PLAN_KEY
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-import mediseg
 from mediseg.recipe import load_recipe
 
 SHIFT, ALT, CTRL = (
@@ -31,7 +31,7 @@ def pixel(viewer, tool, point):
 def test_the_roi_follows_the_hand(viewer, tool, tmp_path):
     assert viewer.dims.order[0] == 2  # sagittal
     start = tool.state
-    report = mediseg.record.CaseRecord.from_json((tool.layer.metadata["mediseg"].case / "report.json").read_bytes())
+    report = record_of(tool.layer.metadata["mediseg"].case)
     assert start.angle_deg == pytest.approx(report.roi.angle_deg, abs=1e-6)
     first_plan = viewer.layers["scan plan"].metadata[PLAN_KEY]
 
@@ -71,6 +71,10 @@ def test_the_roi_follows_the_hand(viewer, tool, tmp_path):
     drag(viewer, [pixel(viewer, tool, end), pixel(viewer, tool, end + 12 * along)])
     assert tool.state.size_mm[0] == pytest.approx(length + 12, abs=2.0)
     assert viewer.camera.center == pytest.approx(camera)
+
+
+def test_numbers_files_estimates_and_planes(viewer, tool, tmp_path):
+    report = record_of(tool.layer.metadata["mediseg"].case)
 
     # a number typed in
     box = tool.boxes["angle"]
