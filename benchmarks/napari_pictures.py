@@ -77,8 +77,10 @@ def main() -> None:
     compare.add_case(second)
     compare.picked[1].setCurrentIndex(1)
     compare.button.click()
-    until(lambda: viewer.grid.enabled)
-    shot(viewer, out / "napari-compare.png")
+    until(lambda: compare.side is not None and compare.side.grid.enabled)
+    compare.side.window.resize(1300, 820)
+    shot(compare.side, out / "napari-compare.png")
+    compare.side.close()
     viewer.close()
 
 

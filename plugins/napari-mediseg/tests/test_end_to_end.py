@@ -69,6 +69,8 @@ def test_from_a_correction_to_a_new_model(viewer, dock, qtbot, study, case, tmp_
     push(compare, "compare")
     wait(qtbot, lambda: compare.table.rowCount() > 0)
     settle()
+    if compare.side is not None:
+        compare.side.close()
 
 
 def _has_roi(viewer) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hands import push, settle, wait
+from qtpy.QtWidgets import QWidget
 
 import mediseg
 
@@ -22,7 +23,7 @@ def test_a_run_stays_with_the_layer_it_was_started_on(viewer, widget, qtbot):
     study_layer = viewer.layers[0]
     widget.recipe.setCurrentText("bias")
     assert [form.step.name for form in widget._forms] == ["correct_bias"]
-    assert "mm" in widget._forms[0].findChild(object, "correct_bias.spline_spacing_mm").suffix()
+    assert "mm" in widget._forms[0].findChild(QWidget, "correct_bias.spline_spacing_mm").suffix()
     push(widget, "run")
     assert not widget.run_button.isEnabled()
     other = viewer.add_image(np.zeros((3, 4, 5)), name="another")  # the user goes on meanwhile

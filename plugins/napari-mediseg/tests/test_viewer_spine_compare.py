@@ -62,12 +62,15 @@ def test_two_cases_side_by_side(viewer, dock, qtbot, case):
     widget.add_case(case)
     settle(2)
     push(widget, "compare")
-    wait(qtbot, lambda: viewer.grid.enabled)
-    assert {layer.name for layer in viewer.layers} == {
+    wait(qtbot, lambda: widget.side is not None and widget.side.grid.enabled)
+    side = widget.side
+    assert {layer.name for layer in side.layers} == {
         "A: midsagittal", "A: callosum", "B: midsagittal", "B: callosum",
     }  # fmt: skip
-    assert viewer.grid.actual_shape(viewer.layers) == (1, 2)
+    assert side.grid.actual_shape(side.layers) == (1, 2)
+    assert len(viewer.layers) == 0
     names = [widget.table.item(n, 0).text() for n in range(widget.table.rowCount())]
     assert "ROI angle" in names
     assert "area" in names
     assert widget.table.item(names.index("ROI angle"), 3).text() == "+0.00"
+    side.close()

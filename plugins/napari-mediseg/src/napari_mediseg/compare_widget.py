@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import napari
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -49,10 +50,8 @@ class CompareWidget(QWidget):
         self.button = QPushButton("Compare")
         self.button.setObjectName("compare")
         self.button.clicked.connect(self._compare)
-        self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(_COLUMNS))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.verticalHeader().hide()
+        self.side: Any = None
+        self.table = _table()
         self.message = MessageLine()
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -104,34 +103,51 @@ class CompareWidget(QWidget):
 
     def _show(self, found: tuple[tuple[Row, ...], list[LayerTuple], list[LayerTuple]]) -> None:
         rows, left, right = found
-        self._fill(rows)
+        _fill(self.table, rows)
         if len(left) != len(right) or not left:
             self.button.setEnabled(True)
             self.message.tell("the two cases hold different images: only the table is shown")
             return
-        for layer in self.viewer.layers:
-            layer.visible = False
-        add_layers(self.viewer, [*right, *left], then=lambda added: self._grid(added, len(left)))
+        self._side_by_side(rows, left, right)
 
-    def _grid(self, added: list[Any], stride: int) -> None:
-        """Both cases in cells of one grid: napari moves them with one camera."""
-        others = [one for one in self.viewer.layers if one not in added]
-        for layer in others:
-            self.viewer.layers.remove(layer)
-        self.viewer.grid.stride = stride
-        self.viewer.grid.shape = (1, 2)
-        self.viewer.grid.enabled = True
-        self.viewer.reset_view()
-        self.button.setEnabled(True)
-        self.message.tell("left A, right B; one camera moves both")
+    def _side_by_side(self, rows: tuple[Row, ...], left: list[LayerTuple], right: list[LayerTuple]) -> None:
+        """Both cases in cells of one grid, in a window of their own: napari moves them with one camera.
 
-    def _fill(self, rows: tuple[Row, ...]) -> None:
-        self.table.setRowCount(len(rows))
-        for n, row in enumerate(rows):
-            texts = (row.name, _text(row.first), _text(row.second), _text(row.difference, signed=True), row.unit)
-            for column, text in enumerate(texts):
-                self.table.setItem(n, column, QTableWidgetItem(text))
-        self.table.resizeColumnsToContents()
+        A grid would take every open layer into its cells, and what somebody is painting must not be touched.
+        """
+        side = napari.Viewer(title="A and B")
+        watch(side)
+        self.side = side
+        table = _table()
+        _fill(table, rows)
+        side.window.add_dock_widget(table, name="A and B", area="right")
+
+        def shown(added: list[Any]) -> None:
+            side.grid.stride = len(left)
+            side.grid.shape = (1, 2)
+            side.grid.enabled = True
+            side.reset_view()
+            self.button.setEnabled(True)
+            self.message.tell("left A, right B; one camera moves both")
+
+        add_layers(side, [*right, *left], then=shown)
+
+
+def _fill(table: QTableWidget, rows: tuple[Row, ...]) -> None:
+    table.setRowCount(len(rows))
+    for n, row in enumerate(rows):
+        texts = (row.name, _text(row.first), _text(row.second), _text(row.difference, signed=True), row.unit)
+        for column, text in enumerate(texts):
+            table.setItem(n, column, QTableWidgetItem(text))
+    table.resizeColumnsToContents()
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(_COLUMNS))
+    table.setHorizontalHeaderLabels(list(_COLUMNS))
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.verticalHeader().hide()
+    return table
 
 
 def _side(folder: Path, name: str) -> list[LayerTuple]:

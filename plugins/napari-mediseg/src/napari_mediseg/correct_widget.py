@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -114,7 +114,7 @@ class CorrectWidget(QWidget):
 
     def _list(self, _event: object = None) -> None:
         chosen = self.labels.currentData()
-        layers = [one for one in self.viewer.layers if one._type_string == "labels" and not _is_overlay(one)]
+        layers = [one for one in self.viewer.layers if isinstance(one, Labels) and not _is_overlay(one)]
         self.labels.clear()
         for one in layers:
             self.labels.addItem(one.name, one)
@@ -219,7 +219,7 @@ class CorrectWidget(QWidget):
 
     def _new(self, _checked: object = None) -> None:
         active = self.viewer.layers.selection.active
-        image = active if active is not None and active._type_string == "image" else None
+        image = active if active is not None and isinstance(active, Image) else None
         origin = None if image is None else origin_of(image.metadata)
         if image is None or origin is None or origin.placing is None:
             self.message.fail("select the image first that the mask is to lie on")
@@ -283,7 +283,7 @@ class CorrectWidget(QWidget):
         """Return the image on the mask's grid: of the same case first."""
         origin = origin_of(layer.metadata)
         case = None if origin is None else origin.case
-        images = [one for one in self.viewer.layers if one._type_string == "image" and "probability" not in _role(one)]
+        images = [one for one in self.viewer.layers if isinstance(one, Image) and "probability" not in _role(one)]
         fitting = [
             one
             for one in images

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -159,7 +159,7 @@ class RoiWidget(QWidget):
         self._change(replace(chosen, size_mm=size, frame_of_reference=self.state.frame_of_reference))
 
     def _new(self, _checked: object = None) -> None:
-        images = [one for one in self.viewer.layers if one._type_string == "image"]
+        images = [one for one in self.viewer.layers if isinstance(one, Image)]
         active = self.viewer.layers.selection.active
         image = active if active in images else (images[-1] if images else None)
         origin = None if image is None else origin_of(image.metadata)
@@ -172,7 +172,7 @@ class RoiWidget(QWidget):
 
     def _from_mask(self, _checked: object = None) -> None:
         layer = self.viewer.layers.selection.active
-        if layer is None or layer._type_string != "labels":
+        if layer is None or not isinstance(layer, Labels):
             self.message.fail("select the labels layer of the callosum first")
             return
         from napari_mediseg._napari import layer_matrix

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -126,7 +127,7 @@ class RunWidget(QWidget):
 
     def _list_layers(self, _event: object = None) -> None:
         chosen = self.image.currentData()
-        images = [one for one in self.viewer.layers if one._type_string == "image"]
+        images = [one for one in self.viewer.layers if isinstance(one, Image)]
         self.image.blockSignals(True)
         self.image.clear()
         for layer in images:
@@ -204,7 +205,10 @@ class RunWidget(QWidget):
         self.message.tell(f"{asked.recipe} on {asked.layer_name}: starting")
         self.job = Job(Request(asked.recipe, Path(), asked.out))
         in_thread(
-            lambda: _work(self, asked, prepared),
+            _work,
+            self.job,
+            asked,
+            prepared,
             told=self._stage,
             done=lambda scene: self._done(asked, scene),
             failed=self._failed,
@@ -217,7 +221,7 @@ class RunWidget(QWidget):
         recipe = next(one for one in mediseg.recipes() if one.name == self.recipe.currentText())
         layers = [layer]
         if recipe.input == "stations":
-            layers = [one for one in self.viewer.layers if one._type_string == "image" and _is_station(one)] or [layer]
+            layers = [one for one in self.viewer.layers if isinstance(one, Image) and _is_station(one)] or [layer]
         volumes = tuple((one.name, volume_of(one.data, one.metadata, _matrix(one))) for one in layers)
         settings = {key: value for form in self._forms for key, value in form.changed().items()}
         origin = origin_of(layer.metadata)
@@ -267,10 +271,8 @@ class RunWidget(QWidget):
         self.bar.setFormat("")
 
 
-def _work(widget: RunWidget, asked: _Asked, prepared: Prepared) -> Generator[Stage, None, Any]:
+def _work(job: Job, asked: _Asked, prepared: Prepared) -> Generator[Stage, None, Any]:
     """Bring the input to disk, run, read the scene: all of it off the GUI thread."""
-    job = widget.job
-    assert job is not None
     try:
         if asked.path is None or len(asked.volumes) > 1:
             path = prepared.volumes(asked.volumes, together=len(asked.volumes) > 1)

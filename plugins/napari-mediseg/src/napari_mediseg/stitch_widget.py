@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Layer, Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -97,7 +97,7 @@ class StitchWidget(QWidget):
     # ------------------------------------------------------------ stations
 
     def _stations(self) -> list[Any]:
-        images = [one for one in self.viewer.layers if one._type_string == "image" and not _is_result(one)]
+        images = [one for one in self.viewer.layers if isinstance(one, Image) and not _is_result(one)]
         return [one for one in images if origin_of(one.metadata) is not None]
 
     def _list(self, _event: object = None) -> None:
@@ -205,7 +205,7 @@ class StitchWidget(QWidget):
 
     def _measure(self, _checked: object = None) -> None:
         layer = self.viewer.layers.selection.active
-        if layer is None or layer._type_string != "shapes" or len(layer.data) == 0:
+        if layer is None or not isinstance(layer, Shapes) or len(layer.data) == 0:
             self.message.fail("draw a path (length) or two lines (Cobb) on a shapes layer, and select it")
             return
         lines = [lps_from_world(np.array([layer.data_to_world(p) for p in one])) for one in layer.data]

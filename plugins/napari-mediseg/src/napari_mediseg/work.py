@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari.qt.threading import create_worker
@@ -49,14 +49,17 @@ def notice(text: str) -> None:
 
 
 def in_thread(
-    work: Callable[[], Any] | Callable[[], Generator[Any, None, Any]],
-    *,
+    work: Callable[..., Any],
+    *arguments: Any,
     done: Callable[[Any], None],
     failed: Callable[[BaseException], None],
     told: Callable[[Any], None] | None = None,
 ) -> Any:
-    """Do something off the GUI thread; ``told`` gets what it yields, ``done`` what it returns, in the GUI thread."""
-    worker = create_worker(work)
+    """Do something off the GUI thread; ``told`` gets what it yields, ``done`` what it returns, in the GUI thread.
+
+    What yields must be a generator function itself, not a lambda about one.
+    """
+    worker = create_worker(work, *arguments, _ignore_errors=True)  # ``failed`` tells them
     worker.returned.connect(done)
     worker.errored.connect(failed)
     if told is not None:
