@@ -252,7 +252,7 @@ class CorrectWidget(QWidget):
         made = Layer.create(
             found.overlay,
             {"name": f"changed in {layer.name}", "affine": layer_matrix(layer), "colormap": colours, "opacity": 0.9,
-             "metadata": {_CHANGED: layer}},
+             "metadata": {_CHANGED: layer}, "axis_labels": ("S", "P", "L"), "units": "mm"},
             "labels",
         )  # fmt: skip
         self.viewer.add_layer(made)
