@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from napari.qt.threading import create_worker
@@ -48,6 +49,13 @@ def notice(text: str) -> None:
         show_info(text)
 
 
+class _Failed:
+    """An error as a worker's result: a worker that raises trips over napari 0.9's own book-keeping."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 def in_thread(
     work: Callable[..., Any],
     *arguments: Any,
@@ -59,9 +67,27 @@ def in_thread(
 
     What yields must be a generator function itself, not a lambda about one.
     """
-    worker = create_worker(work, *arguments, _ignore_errors=True)  # ``failed`` tells them
-    worker.returned.connect(done)
-    worker.errored.connect(failed)
+
+    def whole() -> Any:
+        try:
+            return work(*arguments)
+        except Exception as error:  # noqa: BLE001 - told by ``failed``
+            return _Failed(error)
+
+    def in_parts() -> Generator[Any, None, Any]:
+        try:
+            return (yield from work(*arguments))
+        except Exception as error:  # noqa: BLE001 - told by ``failed``
+            return _Failed(error)
+
+    def returned(result: Any) -> None:
+        if isinstance(result, _Failed):
+            failed(result.error)
+        else:
+            done(result)
+
+    worker = create_worker(in_parts if inspect.isgeneratorfunction(work) else whole)
+    worker.returned.connect(returned)
     if told is not None:
         worker.yielded.connect(told)
     worker.start()
