@@ -61,7 +61,8 @@ def main() -> None:
     correct._changed()
     viewer.layers["ROI"].visible = False
     viewer.camera.zoom *= 2.2
-    viewer.camera.center = tuple(layer.data_to_world((np.mean(rows), np.mean(columns), 0)))
+    down, right = layer.data_to_world((np.mean(rows), np.mean(columns), 0))[:2]
+    viewer.camera.center = (0, down, right)
     shot(viewer, out / "napari-correct.png")
     viewer.close()
 

@@ -130,7 +130,7 @@ class CompareWidget(QWidget):
             self.button.setEnabled(True)
             self.message.tell("left A, right B; one camera moves both")
 
-        add_layers(side, [*right, *left], then=shown)
+        add_layers(side, [*left, *right], then=shown)  # the lowest layers fill the first cell
 
 
 def _fill(table: QTableWidget, rows: tuple[Row, ...]) -> None:

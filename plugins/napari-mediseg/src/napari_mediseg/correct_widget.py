@@ -54,6 +54,8 @@ class CorrectWidget(QWidget):
 
     def _build(self) -> None:
         self.labels = QComboBox()
+        self._is_picked = False
+        self.labels.activated.connect(self._pick)
         self.labels.setObjectName("labels")
         self.radius = QDoubleSpinBox()
         self.radius.setRange(0.2, 20.0)
@@ -118,10 +120,14 @@ class CorrectWidget(QWidget):
         self.labels.clear()
         for one in layers:
             self.labels.addItem(one.name, one)
-        if chosen not in layers:
+        if chosen not in layers or not self._is_picked:  # layers of a case arrive one by one
             chosen = next((one for one in layers if _role(one) == "callosum"), layers[0] if layers else None)
         if chosen is not None:
             self.labels.setCurrentIndex(layers.index(chosen))
+
+    def _pick(self, _index: int) -> None:
+        """From now on the mask is the user's choice."""
+        self._is_picked = True
 
     # ------------------------------------------------------------ rules
 
