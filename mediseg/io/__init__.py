@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,26 @@ from mediseg.io.study import Series, Stack, Study
 from mediseg.volume import Volume
 
 if TYPE_CHECKING:
+    from mediseg.io.dicom.copying import copy_series
+    from mediseg.io.dicom.read import read_stack
+    from mediseg.io.dicom.seg_read import is_segmentation, read_segmentation
+    from mediseg.io.jsonfiles import read_roi
     from mediseg.io.writing import write
 
-__all__ = ["Series", "Stack", "Study", "load", "open_study", "write"]
+__all__ = [
+    "Series", "Stack", "Study", "copy_series", "is_segmentation", "load", "load_stack", "open_study", "read_roi",
+    "read_segmentation", "read_stack", "write",
+]  # fmt: skip
+
+#: names that are loaded when they are first used: pydicom, highdicom and pydantic take their time
+_LATE = {
+    "write": "mediseg.io.writing",
+    "read_stack": "mediseg.io.dicom.read",
+    "read_segmentation": "mediseg.io.dicom.seg_read",
+    "is_segmentation": "mediseg.io.dicom.seg_read",
+    "copy_series": "mediseg.io.dicom.copying",
+    "read_roi": "mediseg.io.jsonfiles",
+}
 
 
 def open_study(path: str | Path) -> Study:
@@ -59,12 +77,6 @@ def load_stack(study: Study, wanted: str = "head") -> Volume:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "write":
-        from mediseg.io.writing import write
-
-        return write
-    if name == "read_stack":
-        from mediseg.io.dicom.read import read_stack
-
-        return read_stack
-    raise AttributeError(f"module 'mediseg.io' has no attribute '{name}'")
+    if name not in _LATE:
+        raise AttributeError(f"module 'mediseg.io' has no attribute '{name}'")
+    return getattr(import_module(_LATE[name]), name)

@@ -1,0 +1,172 @@
+"""How the napari plugin responds: time to the first slice, stalls while a recipe runs, time from mouse to layer data.
+
+    python benchmarks/napari_responsiveness.py [--slices 300] [--matrix 512] [--turns 200]
+
+Needs a display (Xvfb will do) and the plugin. Wall-clock and, beside it, processor time of this process: on a machine
+that others use the first says what a user saw there, the second what the plugin itself takes.
+
+- first slice: a DICOM head of that size opened by its folder, until the first slice is drawn; then scrolling.
+- stalls: a timer of 5 ms in the event loop while `corpus-callosum` runs on the 2 mm phantom; the time between two of
+  its ticks, from Run until the run has ended, and apart from it while the result's layers are added.
+- rotating: real mouse events on the ROI's ring; from the event to the moment when ROI and plan have their new data.
+- start: `napari` imported and a viewer made, with the plugin and with it disabled, each in a fresh process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+START = """
+import time; begin = time.perf_counter(); cpu = time.process_time()
+import npe2
+{disable}
+import napari
+viewer = napari.Viewer(show=False)
+print(time.perf_counter() - begin, time.process_time() - cpu)
+"""
+DISABLE = "npe2.PluginManager.instance().discover(); npe2.PluginManager.instance().disable('napari-mediseg')"
+
+
+def told(name: str, seconds: list[float], cpu: list[float]) -> None:
+    wall, own = np.array(seconds) * 1000, np.array(cpu) * 1000
+    print(
+        f"{name}: wall median {np.median(wall):.0f}, p95 {np.percentile(wall, 95):.0f}, longest {wall.max():.0f} ms; "
+        f"processor median {np.median(own):.0f}, p95 {np.percentile(own, 95):.0f} ms; n {len(wall)}",
+        flush=True,
+    )
+
+
+def start(rounds: int) -> None:
+    own = {}
+    for name in ("with", "without"):
+        runs = [_started(DISABLE if name == "without" else "") for _ in range(rounds)]
+        told(f"start {name} the plugin", [wall for wall, _ in runs], [cpu for _, cpu in runs])
+        own[name] = float(np.median([cpu for _, cpu in runs]))
+    print(f"start: the plugin adds {1000 * (own['with'] - own['without']):.0f} ms (processor)")
+
+
+def _started(disable: str) -> tuple[float, float]:
+    code = START.format(disable=disable)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    wall, cpu = out.split()[-2:]
+    return float(wall), float(cpu)
+
+
+def settle(times: int = 3) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    for _ in range(times):
+        QApplication.processEvents()
+
+
+def first_slice(folder: Path, slices: int, matrix: int) -> None:
+    import napari
+
+    from mediseg import Volume
+    from mediseg.geometry import Geometry
+    from mediseg.io.dicom.original import write_mr_study
+
+    axes = np.column_stack([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
+    grid = Geometry.from_axes((matrix, matrix, slices), axes, (0.5, 0.5, 0.6), center_lps_mm=(0, 0, 0))
+    array = np.random.default_rng(0).integers(0, 900, grid.shape, dtype=np.int16)
+    write_mr_study(Volume(array, grid), folder / "large")
+    del array
+    viewer = napari.Viewer(show=True)
+    settle()
+    begin, cpu = time.perf_counter(), time.process_time()
+    viewer.open(str(folder / "large"), plugin="napari-mediseg")
+    settle()
+    told(f"first slice of {matrix} x {matrix} x {slices}", [time.perf_counter() - begin], [time.process_time() - cpu])
+    walls, cpus = [], []
+    for index in range(40):
+        begin, cpu = time.perf_counter(), time.process_time()
+        viewer.dims.set_current_step(viewer.dims.order[0], slices // 2 + index)
+        settle(1)
+        walls.append(time.perf_counter() - begin)
+        cpus.append(time.process_time() - cpu)
+    told("scrolling, a slice", walls, cpus)
+    viewer.close()
+
+
+def stalls_and_turns(folder: Path, turns: int) -> None:
+    import napari
+    from napari_mediseg._napari import canvas_position, qt_canvas
+    from napari_mediseg.frames import world_from_lps
+    from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    from mediseg.demo import write_demo_study
+
+    study = write_demo_study(folder / "phantom", spacing_mm=2.0)
+    viewer = napari.Viewer(show=True)
+    viewer.open(str(study), plugin="napari-mediseg")
+    _, run = viewer.window.add_plugin_dock_widget("napari-mediseg", "Run")
+    run.out.setText(str(folder / "out"))
+    settle(20)
+    ticks: list[tuple[float, float]] = []
+    timer = QTimer()
+    timer.setInterval(5)
+    timer.timeout.connect(lambda: ticks.append((time.perf_counter(), time.process_time())))
+    timer.start()
+    run.run_button.click()
+    while not run.run_button.isEnabled():
+        QApplication.processEvents()
+        time.sleep(0.001)
+    ended = len(ticks)
+    while not any(layer.name.endswith(": ROI") for layer in viewer.layers):
+        QApplication.processEvents()
+        time.sleep(0.001)
+    timer.stop()
+    for name, part in (("stall while the recipe runs", ticks[:ended]), ("stall while layers are added", ticks[ended:])):
+        told(name, np.diff([one[0] for one in part]).tolist(), np.diff([one[1] for one in part]).tolist())
+
+    _, tool = viewer.window.add_plugin_dock_widget("napari-mediseg", "ROI")
+    settle(20)
+    canvas, left, none = qt_canvas(viewer), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    ring = [canvas_position(viewer, world_from_lps(tool.state.lift(point))) for point in tool.state.ring()]
+    pixels = [QPoint(round(x), round(y)) for x, y in ring]
+    QTest.mousePress(canvas, left, none, pixels[0])
+    walls, cpus = [], []
+    for n in range(1, turns + 1):
+        where = QPointF(pixels[n % len(pixels)])
+        event = QMouseEvent(
+            QEvent.Type.MouseMove, where, canvas.mapToGlobal(where), Qt.MouseButton.NoButton, left, none
+        )
+        begin, cpu = time.perf_counter(), time.process_time()
+        QApplication.sendEvent(canvas, event)
+        walls.append(time.perf_counter() - begin)
+        cpus.append(time.process_time() - cpu)
+        settle(1)
+    QTest.mouseRelease(canvas, left, none, pixels[turns % len(pixels)])
+    told("rotating, mouse event to layer data", walls, cpus)
+    viewer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--matrix", type=int, default=512)
+    parser.add_argument("--turns", type=int, default=200)
+    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--only", choices=("start", "first", "run"), default=None)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if args.only in (None, "run"):
+            stalls_and_turns(Path(name), args.turns)
+        if args.only in (None, "start"):
+            start(args.starts)
+        if args.only in (None, "first"):
+            first_slice(Path(name), args.slices, args.matrix)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What napari does not expose: the only file that touches names that napari may change. Tested at 0.6.1 and newest."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+
+def quiet_about_in_plane_turns() -> None:
+    """Silence napari's warning on turned slices: ours are turned only in the plane in which they are looked at.
+
+    napari says it whenever the view is switched to another plane, in which such a slice is but a line.
+    """
+    warnings.filterwarnings("ignore", message="Non-orthogonal slicing is being requested")
+
+
+def affine_of_meta(meta: dict[str, Any], ndim: int) -> Any:
+    """Return data to world (ndim + 1 square) from a layer's ``as_layer_data_tuple`` keywords."""
+    from napari.utils.transforms import Affine
+
+    shear = meta.get("shear")
+    inner = Affine(
+        scale=meta.get("scale", np.ones(ndim)),
+        translate=meta.get("translate", np.zeros(ndim)),
+        rotate=meta.get("rotate"),
+        shear=shear if shear is not None and np.any(shear) else None,
+        ndim=ndim,
+    )
+    outer = np.asarray(meta.get("affine", np.eye(ndim + 1)), dtype=float)
+    return outer @ inner.affine_matrix
+
+
+def layer_matrix(layer: Any) -> Any:
+    """Return data to world (4 x 4) of a layer in the viewer."""
+    corner = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), dtype=float)
+    columns = [np.asarray(layer.data_to_world(row), dtype=float) - corner for row in np.eye(layer.ndim)]
+    matrix = np.eye(layer.ndim + 1)
+    matrix[: layer.ndim, : layer.ndim] = np.column_stack(columns)
+    matrix[: layer.ndim, layer.ndim] = corner
+    return matrix
+
+
+def qt_canvas(viewer: Any) -> Any:
+    """Return the Qt widget that the pictures are drawn on: mouse events go there."""
+    return viewer.window._qt_viewer.canvas.native
+
+
+def canvas_position(viewer: Any, world: Any) -> tuple[float, float]:
+    """Return the pixel (x, y) of the canvas at which a point of the world is drawn, in 2-D."""
+    displayed = list(viewer.dims.displayed)
+    point = np.asarray(world, dtype=float)[displayed]
+    view = viewer.window._qt_viewer.canvas.view
+    mapped = view.camera.transform.map([point[1], point[0], 0, 1])
+    return float(mapped[0] / mapped[3]), float(mapped[1] / mapped[3])
+
+
+def follow(layer: Any, data: list[Any]) -> None:
+    """Give a shapes layer other vertices for as many shapes as it has, quickly, as under a moving mouse.
+
+    ``layer.data = ...`` builds every shape anew and has the viewer measure and slice every layer again; that is left
+    for the release of the mouse.
+    """
+    shapes = layer._data_view
+    with shapes.batched_updates():
+        for index, vertices in enumerate(data):
+            shapes.edit(index, vertices)
+    layer.refresh(thumbnail=False, extent=False, highlight=False)
