@@ -107,11 +107,22 @@ def cut_stations(whole: Volume, plans: Sequence[StationPlan]) -> tuple[CutStatio
 
 def _cut(whole: Volume, plan: StationPlan, white: float, error: Rigid) -> CutStation:
     grid = true_grid(plan)
-    pixels = np.clip(whole.resample(grid, order=3).array, 0, None) / np.float32(white)
+    pixels = np.clip(_around(whole, grid).resample(grid, order=3).array, 0, None) / np.float32(white)
     spoilt = plan.gain * roll_off_of(plan, grid) * pixels**plan.gamma
     measured = _noisy(np.asarray(spoilt, np.float32), plan) * np.float32(white)
     said = Geometry(grid.shape, error.matrix @ grid.affine_lps, grid.frame_of_reference)
     return CutStation(Volume(np.asarray(measured, np.float32), said), error.inverse(), plan)
+
+
+def _around(whole: Volume, grid: Geometry) -> Volume:
+    """Return the part of the uncut image that a station is sampled from: a spline's reach (0.27 a voxel) is short."""
+    index = whole.geometry.ijk_from_lps(grid.corners_lps_mm())
+    start = [int(n) for n in np.maximum(np.floor(index.min(axis=0)) - 12, 0)]
+    stop = [int(n) for n in np.minimum(np.ceil(index.max(axis=0)) + 13, whole.geometry.shape)]
+    if any(b <= a for a, b in zip(start, stop, strict=True)):
+        return whole
+    part = whole.array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+    return Volume(part, whole.geometry.crop(start, stop))
 
 
 def roll_off_of(plan: StationPlan, grid: Geometry) -> Pixels:
