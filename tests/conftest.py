@@ -11,7 +11,7 @@ import pytest
 SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 _ALLOWED_SKIPS = re.compile(
-    r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|could not import '(torch|monai|onnx)'|needs POSIX"
+    r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|chromium|could not import '(torch|monai|onnx)'|needs POSIX"
 )
 _unexplained: list[str] = []
 

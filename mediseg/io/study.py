@@ -113,8 +113,8 @@ class Series:
 class Study:
     """What was found at a path: series in order of number, and how many other files were ignored.
 
-    ``identity`` knows the patient's name and ID only to recognise them in a text (``identity.shares``); ``patients`` are
-    digests that only tell people apart.
+    ``identity`` knows the patient's name and ID only to recognise them in a text (``identity.shares``). ``patients``
+    are digests that only tell people apart.
     """
 
     path: Path
