@@ -2,7 +2,7 @@
 
 Stations are cut by mediseg.phantom.stations from the built-in spine phantom and, where it is there, from PAM50's
 whole-spine template (bent); so every figure is of simulated stations. Run: ``python benchmarks/spine_stitching.py
-[--only registration wrong composite exact length speed peers] [--trials 20] [--whole phantom|pam50] [--csv FOLDER]``.
+[--only registration wrong composite exact length speed] [--trials 20] [--whole phantom|pam50] [--csv FOLDER]``.
 """
 
 from __future__ import annotations
@@ -377,50 +377,8 @@ def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                "warnings": [str(w.code) for w in stitched.warnings]}  # fmt: skip
 
 
-def peers(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """OpenCV's detail pipeline (BlocksGainCompensator, FeatherBlender, 8 and 16 bit) at the true corners, one slice."""
-    import cv2
-
-    whole, look = wholes("phantom")
-    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
-    for kind in ("ideal", "gain and gamma", "roll-off"):
-        random = np.random.default_rng(args.seed + 2)
-        plans = plan_stations(3, overlap_mm=60, noise=0.01, **shape)
-        # no header error: OpenCV's blender is given where the stations truly lie
-        plans = [replace(_spoilt(random, p, kind, n, 0), shift_mm=(0, 0, 0), turn_deg=0.0) for n, p in enumerate(plans)]
-        cuts = cut_stations(whole, plans)
-        top = max(float(cut.volume.array.max()) for cut in cuts)
-        images = [np.ascontiguousarray(c.volume.array[:, :, 3].T / top * 255).astype(np.uint8) for c in cuts]
-        colours = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in images]
-        pixel = cuts[0].volume.geometry.spacing_mm[1]
-        corners = [(0, round((plans[0].top_mm - p.top_mm) / pixel)) for p in plans]
-        masks = [np.full(image.shape, 255, np.uint8) for image in images]
-        compensator = cv2.detail.ExposureCompensator_createDefault(cv2.detail.ExposureCompensator_GAIN_BLOCKS)
-        compensator.feed(corners, colours, masks)
-        blender = cv2.detail_FeatherBlender(0.02)
-        blender.prepare(cv2.detail.resultRoi(corners, [image.shape[::-1] for image in images]))
-        for n, image in enumerate(colours):
-            done = compensator.apply(n, corners[n], image, masks[n])
-            blender.feed((image if done is None else done).astype(np.int16), masks[n], corners[n])
-        out, _ = blender.blend(None, None)
-        flat = np.asarray(out[:, :, 0], np.float32).T[:, :, None] * top / 255
-        first = cuts[0].volume.geometry
-        affine = first.affine_lps.copy()
-        affine[:3, 3] = first.lps_from_ijk((0, 0, 3))
-        composite = Volume(flat, Geometry(flat.shape, affine))
-        owner = np.zeros(flat.shape, np.uint8)
-        for n, ((_, y), image) in enumerate(zip(corners, images, strict=True), 1):
-            owner[:, y + (0 if n == 1 else round(30 / pixel)) : y + image.shape[0]] = n
-        nrmse, seam = judged(composite, owner, whole)
-        mine = stitch_stations([cut.volume for cut in cuts], register=False)
-        own, own_seam = judged(mine.composite, mine.provenance.labels, whole)
-        yield {"test": "OpenCV detail, true corners", "kind": kind, "nrmse_percent": round(nrmse, 2),
-               "seam_percent": round(seam, 2), "mediseg_nrmse_percent": round(own, 2),
-               "mediseg_seam_percent": round(own_seam, 2)}  # fmt: skip
-
-
 TESTS = {"registration": registration, "wrong": wrong, "composite": composites, "exact": exact, "length": lengths,
-         "speed": speed, "peers": peers}  # fmt: skip
+         "speed": speed}  # fmt: skip
 
 
 def main() -> None:
