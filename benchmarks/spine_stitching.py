@@ -295,7 +295,8 @@ def judged(composite: Volume, provenance: np.ndarray, whole: Volume) -> tuple[fl
     nrmse = np.sqrt(np.mean((composite.array[valid] / scale - truth[valid]) ** 2)) / np.ptp(truth[valid])
     ratio = np.where(valid, composite.array / np.where(valid, truth, 1), np.nan)
     rows = np.array([np.nanmedian(ratio[:, j]) if valid[:, j].any() else np.nan for j in range(ratio.shape[1])])
-    borders = np.flatnonzero(np.abs(np.diff(np.median(provenance, axis=(0, 2)))) > 0)
+    owners = np.median(provenance, axis=(0, 2))
+    borders = np.flatnonzero((np.diff(owners) != 0) & (owners[1:] > 0) & (owners[:-1] > 0))
     steps = [abs(np.nanmedian(rows[j + 1 : j + 4]) / np.nanmedian(rows[j - 2 : j + 1]) - 1) for j in borders]
     return 100 * float(nrmse), 100 * float(max(steps, default=0.0))
 
