@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -121,17 +121,16 @@ def tptbox_matched_n4(given: Example) -> Volume:
     return tptbox(given, match=True, n4=True)
 
 
-STITCHERS: dict[str, tuple[Callable[[Example], Volume], ...]] = {
-    "mediseg": (mediseg, mediseg_multiband),
-    "opencv": (opencv,),
-    "tptbox": (tptbox, tptbox_matched, tptbox_n4, tptbox_matched_n4),
+STITCHERS = {
+    one.__name__: one
+    for one in (mediseg, mediseg_multiband, opencv, tptbox, tptbox_matched, tptbox_n4, tptbox_matched_n4)
 }
 
 
 def compared(kinds: tuple[str, ...], composites: int, names: list[str]) -> Iterator[dict[str, Any]]:
     for kind in kinds:
         examples = [example(kind, seed) for seed in range(composites)]
-        for stitch in (one for name in names for one in STITCHERS[name]):
+        for stitch in (STITCHERS[name] for name in names):
             row: dict[str, Any] = {"stitcher": stitch.__name__, "kind": kind, "composites": composites}
             cpu = time.process_time()
             try:
