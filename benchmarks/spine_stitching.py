@@ -2,24 +2,30 @@
 
 Stations are cut by mediseg.phantom.stations from the built-in spine phantom and, where it is there, from PAM50's
 whole-spine template (bent); so every figure is of simulated stations. Run: ``python benchmarks/spine_stitching.py
-[--only registration wrong composite exact length speed peers] [--trials 20] [--whole phantom|pam50]``.
+[--only registration wrong composite exact length speed] [--trials 20] [--whole phantom|pam50] [--csv FOLDER]``.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import hashlib
+import inspect
 import json
 import os
 import resource
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+import mediseg
 from mediseg.geometry import Geometry, Rigid
 from mediseg.phantom.spine import phantom_spine, spine_truth
 from mediseg.phantom.stations import (
@@ -36,13 +42,20 @@ from mediseg.steps.stitch.align import Limits, Station, align
 from mediseg.volume import Volume
 
 DATA = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+PACKAGE = Path(mediseg.__file__).parent
 GROSS_MM = 2.0
 
 
-def phantom(seed: int = 0) -> Volume:
-    return phantom_spine(spacing_mm=(0.8, 0.8, 4.0), seed=seed)
+PERSONS = 4  # of the phantom, whose spines bow sideways by these angles
+_COBB_DEG = (12.0, 0.0, 40.0, 25.0)
 
 
+@lru_cache(maxsize=PERSONS)
+def phantom(person: int = 0) -> Volume:
+    return phantom_spine(spacing_mm=(0.8, 0.8, 4.0), seed=person, cobb_deg=_COBB_DEG[person])
+
+
+@lru_cache(maxsize=1)
 def pam50() -> Volume:
     """PAM50's T2 template, cut sagittally and bent forwards and sideways (it comes straightened)."""
     from mediseg.io import load
@@ -62,11 +75,11 @@ def pam50() -> Volume:
     return Volume(pixels, Geometry(grid.shape, moved))
 
 
-def wholes(name: str) -> tuple[Volume, dict[str, Any]]:
-    """Return the uncut image and what a station of it looks like."""
+def wholes(name: str, person: int = 0) -> tuple[Volume, dict[str, Any]]:
+    """Return the uncut image and what a station of it looks like; PAM50 is one person only."""
     if name == "pam50":
         return pam50(), {"deep_mm": 68.0, "matrix": (84, 256), "slices": 9, "reach": (60.0, 190.0)}
-    return phantom(), {"deep_mm": 200.0, "matrix": (200, 256), "slices": 7, "reach": (100.0, 330.0)}
+    return phantom(person), {"deep_mm": 200.0, "matrix": (200, 256), "slices": 7, "reach": (100.0, 330.0)}
 
 
 def spoilt_pair(
@@ -97,30 +110,102 @@ def errors_mm(found: Rigid, cut: CutStation, overlap_mm: float) -> tuple[float, 
     return float(near.mean()), float(target_error_mm(found, cut, cut.volume.geometry.corners_lps_mm()).mean())
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One pair of stations: what it was, whether the gate let it through, and how far off it lies (mm)."""
+
+    belongs: str  # "yes", or what is wrong with the lower station
+    accepted: bool
+    overlap_error_mm: float
+    station_error_mm: float
+    cpu_s: float
+    found: str  # the alignment's numbers, or why it was rejected
+
+    @property
+    def is_gross(self) -> bool:
+        return self.belongs != "yes" or self.overlap_error_mm > GROSS_MM
+
+
+def aligned_trial(cuts: tuple[CutStation, ...], moving: Volume, overlap_mm: float, belongs: str) -> Trial:
+    start = time.process_time()
+    found = align(Station(cuts[0].volume), Station(moving), Limits())
+    spent = time.process_time() - start
+    if found is None:
+        return Trial(belongs, False, np.inf, np.inf, spent, "the headers leave them apart")
+    errors = errors_mm(found.fixed_from_moving, cuts[1], overlap_mm)
+    numbers = ", ".join(f"{name} {value}" for name, value in found.numbers().items())
+    return Trial(belongs, found.is_accepted, *errors, spent, found.reason or numbers)
+
+
+def trials_of(args: argparse.Namespace, name: str, make: Callable[[int], Trial]) -> list[Trial]:
+    """Return trials ``first`` to ``first + trials``, each from a seed of its own; those in the CSV are not made again.
+
+    With ``--csv FOLDER`` every trial is appended to a file named after the test and the code that made it: a run can be
+    stopped, resumed, and cut into slices (one process a slice: give each a folder of its own, or run them in turn).
+    """
+    path = Path(args.csv) / f"{name}-{args.whole}-seed{args.seed}-{code_version()}.csv" if args.csv else None
+    done = read_trials(path) if path is not None and path.exists() else {}
+    for n in range(args.first, args.first + args.trials):
+        if n in done:
+            continue
+        done[n] = make(n)
+        if path is not None:
+            append_trial(path, n, done[n])
+        if not done[n].accepted or done[n].is_gross:
+            print(f"  {name} {n}: {done[n]}", flush=True)
+    return [done[n] for n in range(args.first, args.first + args.trials)]
+
+
+def code_version() -> str:
+    """Eight digits of all that decides a trial, so that figures of two versions are never mixed."""
+    files = [PACKAGE / "steps" / "stitch" / f"{name}.py" for name in ("align", "features", "refine", "search")]
+    files += [PACKAGE / "phantom" / f"{name}.py" for name in ("spine", "stations")]
+    own = [wholes, spoilt_pair, errors_mm, aligned_trial, _true_pair, _maybe_wrong_pair]
+    text = "".join([path.read_text() for path in files] + [inspect.getsource(function) for function in own])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def read_trials(path: Path) -> dict[int, Trial]:
+    with path.open(newline="") as file:
+        return {
+            int(row["trial"]): Trial(
+                row["belongs"], row["accepted"] == "True", *(float(row[name]) for name in _FLOATS), row["found"]
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+_FLOATS = ("overlap_error_mm", "station_error_mm", "cpu_s")
+
+
+def append_trial(path: Path, n: int, trial: Trial) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, ["trial", *asdict(trial)])
+        if is_new:
+            writer.writeheader()
+        writer.writerow({"trial": n, **asdict(trial)})
+
+
 def registration(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    whole, look = wholes(args.whole)
     for overlap in args.overlaps:
-        random = np.random.default_rng(args.seed)
-        near, far, accepted, right, silent = [], [], 0, 0, 0
-        start = time.perf_counter()
-        for n in range(args.trials):
-            cuts = cut_stations(whole, spoilt_pair(random, look, overlap, n))
-            found = align(Station(cuts[0].volume), Station(cuts[1].volume), Limits())
-            if found is None:
-                continue
-            a, b = errors_mm(found.fixed_from_moving, cuts[1], overlap)
-            if found.is_accepted:
-                near, far, accepted = [*near, a], [*far, b], accepted + 1
-                right += a <= GROSS_MM
-                silent += a > GROSS_MM
-            else:
-                print(f"  rejected: {found.reason}; error {a:.2f} mm", flush=True)
+        trials = trials_of(args, f"registration-{overlap:.0f}mm", partial(_true_pair, args.whole, args.seed, overlap))
+        accepted = [trial for trial in trials if trial.accepted]
         yield {
-            "test": "registration", "whole": args.whole, "overlap_mm": overlap, "trials": args.trials,
-            "accepted_and_right": right, "silent_gross": silent,
-            "seconds_each": (time.perf_counter() - start) / args.trials,
-            "overlap_error_mm": quantiles(near), "station_error_mm": quantiles(far),
+            "test": "registration", "whole": args.whole, "overlap_mm": overlap, "trials": len(trials),
+            "accepted_and_right": sum(not trial.is_gross for trial in accepted),
+            "silent_gross": sum(trial.is_gross for trial in accepted),
+            "cpu_s_each": round(float(np.mean([trial.cpu_s for trial in trials])), 2),
+            "overlap_error_mm": quantiles([trial.overlap_error_mm for trial in accepted]),
+            "station_error_mm": quantiles([trial.station_error_mm for trial in accepted]),
         }  # fmt: skip
+
+
+def _true_pair(whole_name: str, seed: int, overlap_mm: float, n: int) -> Trial:
+    whole, look = wholes(whole_name, n % PERSONS)
+    cuts = cut_stations(whole, spoilt_pair(np.random.default_rng([seed, n]), look, overlap_mm, n))
+    return aligned_trial(cuts, cuts[1].volume, overlap_mm, "yes")
 
 
 def quantiles(values: list[float]) -> dict[str, float]:
@@ -132,40 +217,34 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 def wrong(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Pairs at 25 mm, one in five of which do not belong together: another person, another height, end for end."""
-    whole, look = wholes(args.whole)
-    others = [phantom(seed) for seed in (1, 2)] if args.whole == "phantom" else [whole]
-    random = np.random.default_rng(args.seed + 1)
-    counts = {"true": 0, "true_accepted": 0, "false": 0, "silent_gross": 0}
-    for n in range(args.trials):
-        upper, lower = spoilt_pair(random, look, 25.0, n)
-        belongs = n % 5 != 0
-        cut = cut_stations(whole, [upper, lower])
-        moving = cut[1].volume if belongs else _stranger(n // 5, whole, others, upper, lower, cut[1])
-        found = align(Station(cut[0].volume), Station(moving), Limits())
-        is_accepted = found is not None and found.is_accepted
-        counts["true" if belongs else "false"] += 1
-        if not is_accepted:
-            continue
-        assert found is not None
-        error = errors_mm(found.fixed_from_moving, cut[1], 25.0)[0] if belongs else np.inf
-        counts["true_accepted"] += belongs and error <= GROSS_MM
-        if error > GROSS_MM:
-            counts["silent_gross"] += 1
-            print(f"  silent: trial {n}, belongs {belongs}, {found.numbers()}", flush=True)
-    yield {"test": "wrong pairs", "whole": args.whole, "overlap_mm": 25, "trials": args.trials, **counts}
+    trials = trials_of(args, "wrong-25mm", partial(_maybe_wrong_pair, args.whole, args.seed))
+    true = [trial for trial in trials if trial.belongs == "yes"]
+    yield {
+        "test": "wrong pairs", "whole": args.whole, "overlap_mm": 25, "trials": len(trials), "true": len(true),
+        "true_accepted": sum(trial.accepted and not trial.is_gross for trial in true),
+        "false": len(trials) - len(true), "silent_gross": sum(trial.accepted and trial.is_gross for trial in trials),
+        "false_kinds": dict(Counter(trial.belongs for trial in trials if trial.belongs != "yes")),
+        "overlap_error_mm": quantiles([trial.overlap_error_mm for trial in true if trial.accepted]),
+    }  # fmt: skip
 
 
-def _stranger(
-    n: int, whole: Volume, others: list[Volume], upper: StationPlan, lower: StationPlan, cut: CutStation
-) -> Volume:
-    """A station whose header says that it is the lower one, and whose pixels are others."""
-    kind = n % 3
-    if kind == 0 and len(others) > 1:
-        return cut_stations(others[(n // 3) % 2], [upper, lower])[1].volume
-    if kind == 1:
+def _maybe_wrong_pair(whole_name: str, seed: int, n: int) -> Trial:
+    whole, look = wholes(whole_name, n % PERSONS)
+    upper, lower = spoilt_pair(np.random.default_rng([seed, 1, n]), look, 25.0, n)
+    cuts = cut_stations(whole, [upper, lower])
+    if n % 5:
+        return aligned_trial(cuts, cuts[1].volume, 25.0, "yes")
+    kinds = ("another person", "another height", "end for end")
+    kind = kinds[n // 5 % 3] if whole_name == "phantom" else kinds[1 + n // 5 % 2]
+    if kind == "another person":
+        other = wholes(whole_name, (n + 1 + n // 15 % (PERSONS - 1)) % PERSONS)[0]
+        moving = cut_stations(other, [upper, lower])[1].volume
+    elif kind == "another height":
         far = replace(lower, top_mm=lower.top_mm - 100 if lower.top_mm > 0 else lower.top_mm + 140)
-        return cut.volume.with_array(cut_stations(whole, [far])[0].volume.array)
-    return cut.volume.with_array(cut.volume.array[::-1, ::-1])
+        moving = cuts[1].volume.with_array(cut_stations(whole, [far])[0].volume.array)
+    else:
+        moving = cuts[1].volume.with_array(cuts[1].volume.array[::-1, ::-1])
+    return aligned_trial(cuts, moving, 25.0, kind)
 
 
 def composites(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -216,7 +295,8 @@ def judged(composite: Volume, provenance: np.ndarray, whole: Volume) -> tuple[fl
     nrmse = np.sqrt(np.mean((composite.array[valid] / scale - truth[valid]) ** 2)) / np.ptp(truth[valid])
     ratio = np.where(valid, composite.array / np.where(valid, truth, 1), np.nan)
     rows = np.array([np.nanmedian(ratio[:, j]) if valid[:, j].any() else np.nan for j in range(ratio.shape[1])])
-    borders = np.flatnonzero(np.abs(np.diff(np.median(provenance, axis=(0, 2)))) > 0)
+    owners = np.median(provenance, axis=(0, 2))
+    borders = np.flatnonzero((np.diff(owners) != 0) & (owners[1:] > 0) & (owners[:-1] > 0))
     steps = [abs(np.nanmedian(rows[j + 1 : j + 4]) / np.nanmedian(rows[j - 2 : j + 1]) - 1) for j in borders]
     return 100 * float(nrmse), 100 * float(max(steps, default=0.0))
 
@@ -298,56 +378,16 @@ def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                "warnings": [str(w.code) for w in stitched.warnings]}  # fmt: skip
 
 
-def peers(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """OpenCV's detail pipeline (BlocksGainCompensator, FeatherBlender, 8 and 16 bit) at the true corners, one slice."""
-    import cv2
-
-    whole, look = wholes("phantom")
-    shape = {name: look[name] for name in ("deep_mm", "matrix", "slices")}
-    for kind in ("ideal", "gain and gamma", "roll-off"):
-        random = np.random.default_rng(args.seed + 2)
-        plans = plan_stations(3, overlap_mm=60, noise=0.01, **shape)
-        # no header error: OpenCV's blender is given where the stations truly lie
-        plans = [replace(_spoilt(random, p, kind, n, 0), shift_mm=(0, 0, 0), turn_deg=0.0) for n, p in enumerate(plans)]
-        cuts = cut_stations(whole, plans)
-        top = max(float(cut.volume.array.max()) for cut in cuts)
-        images = [np.ascontiguousarray(c.volume.array[:, :, 3].T / top * 255).astype(np.uint8) for c in cuts]
-        colours = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in images]
-        pixel = cuts[0].volume.geometry.spacing_mm[1]
-        corners = [(0, round((plans[0].top_mm - p.top_mm) / pixel)) for p in plans]
-        masks = [np.full(image.shape, 255, np.uint8) for image in images]
-        compensator = cv2.detail.ExposureCompensator_createDefault(cv2.detail.ExposureCompensator_GAIN_BLOCKS)
-        compensator.feed(corners, colours, masks)
-        blender = cv2.detail_FeatherBlender(0.02)
-        blender.prepare(cv2.detail.resultRoi(corners, [image.shape[::-1] for image in images]))
-        for n, image in enumerate(colours):
-            done = compensator.apply(n, corners[n], image, masks[n])
-            blender.feed((image if done is None else done).astype(np.int16), masks[n], corners[n])
-        out, _ = blender.blend(None, None)
-        flat = np.asarray(out[:, :, 0], np.float32).T[:, :, None] * top / 255
-        first = cuts[0].volume.geometry
-        affine = first.affine_lps.copy()
-        affine[:3, 3] = first.lps_from_ijk((0, 0, 3))
-        composite = Volume(flat, Geometry(flat.shape, affine))
-        owner = np.zeros(flat.shape, np.uint8)
-        for n, ((_, y), image) in enumerate(zip(corners, images, strict=True), 1):
-            owner[:, y + (0 if n == 1 else round(30 / pixel)) : y + image.shape[0]] = n
-        nrmse, seam = judged(composite, owner, whole)
-        mine = stitch_stations([cut.volume for cut in cuts], register=False)
-        own, own_seam = judged(mine.composite, mine.provenance.labels, whole)
-        yield {"test": "OpenCV detail, true corners", "kind": kind, "nrmse_percent": round(nrmse, 2),
-               "seam_percent": round(seam, 2), "mediseg_nrmse_percent": round(own, 2),
-               "mediseg_seam_percent": round(own_seam, 2)}  # fmt: skip
-
-
 TESTS = {"registration": registration, "wrong": wrong, "composite": composites, "exact": exact, "length": lengths,
-         "speed": speed, "peers": peers}  # fmt: skip
+         "speed": speed}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=tuple(TESTS), default=tuple(TESTS))
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="number of the first trial, to run in slices")
+    parser.add_argument("--csv", help="folder to append every trial to; those already there are not made again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--whole", choices=("phantom", "pam50"), default="phantom")
     parser.add_argument("--overlaps", type=float, nargs="+", default=(60.0, 25.0))

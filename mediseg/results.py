@@ -183,7 +183,8 @@ class StationPlacement:
     """Where a station went: ``placed_from_header`` takes points of its header's space to the composite's (LPS mm).
 
     ``given``: its place in the order of the input. ``method``: reference, registered, or header. ``gain`` and ``gamma``
-    are what its values were brought to the reference's with; ``shading`` (u, u^2, u^3, u^4) of the logarithm along it.
+    are what its values were brought to the reference's with; ``shading`` of the logarithm along it (u, u^2, u^3, u^4)
+    and across it (v, v^2).
     """
 
     name: str

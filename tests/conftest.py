@@ -11,7 +11,7 @@ import pytest
 SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 _ALLOWED_SKIPS = re.compile(
-    r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|needs POSIX|could not import '"
+    r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|chromium|needs POSIX|could not import '"
     r"(torch|monai|onnx|packaging.*|pynetdicom|starlette|httpx|tree_sitter.*|cyclonedx.*|distributed)'"
 )
 _unexplained: list[str] = []

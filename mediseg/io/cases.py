@@ -316,17 +316,16 @@ def _joined(drafts: list[_Draft]) -> list[_Draft]:
 
 
 def _same_studies(drafts: list[_Draft]) -> list[_Draft]:
-    """Bring together the parts of one study that were given one by one."""
-    merged: dict[tuple[str, ...], _Draft] = {}
+    """Bring together the parts of one study that were given one by one; two people never, whatever their UIDs say."""
+    merged: dict[Hashable, _Draft] = {}
     others: list[_Draft] = []
     for draft in drafts:
         study = draft.case.study
         if study is None:
             others.append(draft)
-        elif study.uids in merged:
-            merged[study.uids] = _merged(merged[study.uids], draft)
-        else:
-            merged[study.uids] = draft
+            continue
+        key = study.uids, study.patients
+        merged[key] = _merged(merged[key], draft) if key in merged else draft
     return [*merged.values(), *others]
 
 
@@ -336,7 +335,8 @@ def _merged(one: _Draft, other: _Draft) -> _Draft:
     assert second is not None
     identity = one.identity | other.identity
     series, ignored = (*first.series, *second.series), first.ignored + second.ignored
-    study = Study(first.path, series, ignored, (*first.broken, *second.broken), identity)
+    broken = (*first.broken, *second.broken)
+    study = Study(first.path, series, ignored, broken, identity, first.patients)
     paths = (*one.case.paths, *other.case.paths)
     home = _home(paths)
     return _Draft(_stem(home), CaseInput("", paths, "dicom", study), identity)

@@ -34,7 +34,9 @@ class StationFile(_File):
     shape: tuple[int, int, int]
     gain: FiniteFloat = Field(description="factor that its values were brought to the reference's with")
     gamma: FiniteFloat = Field(description="power that they were raised to first (of value / 99th percentile)")
-    shading: tuple[FiniteFloat, ...] = Field(description="log of the coil's profile: u, u^2, u^3, u^4; u = -1 to 1")
+    shading: tuple[FiniteFloat, ...] = Field(
+        description="log of the coil's profile: u, u^2, u^3, u^4 along, v, v^2 across; -1 to 1"
+    )
 
 
 class PairFile(_File):

@@ -113,7 +113,8 @@ class Series:
 class Study:
     """What was found at a path: series in order of number, and how many other files were ignored.
 
-    ``identity`` knows the patient's name and ID only to recognise them in a text (``identity.shares``).
+    ``identity`` knows the patient's name and ID only to recognise them in a text (``identity.shares``). ``patients``
+    are digests that only tell people apart.
     """
 
     path: Path
@@ -121,6 +122,7 @@ class Study:
     ignored: int = 0
     broken: tuple[str, ...] = ()  # names of files that begin as DICOM but cannot be parsed
     identity: Identity = field(default_factory=Identity)
+    patients: frozenset[bytes] = field(default=frozenset(), repr=False)
 
     @property
     def uids(self) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ class StationPlan:
     ``deep_mm`` from front to back. ``tilt_deg``: its plane's rotation about the left-right axis, as planned and said in
     its header. ``shift_mm`` (posterior, superior, left) and ``turn_deg``: how far its header is off the truth, turned
     about the middle of its upper end, where it meets the station above. ``gain``, ``gamma``: value = gain * signal **
-    gamma (of the white level). ``roll_off``: what share of the signal is lost at both ends. ``noise``: Rician sigma, of
-    the white level.
+    gamma (of the white level). ``roll_off``: what share of the signal is lost at both ends; ``front_loss``: at the
+    front, far from a coil under the back. ``noise``: Rician sigma, of the white level.
     """
 
     top_mm: float
@@ -43,6 +43,7 @@ class StationPlan:
     gain: float = 1.0
     gamma: float = 1.0
     roll_off: float = 0.0
+    front_loss: float = 0.0
     noise: float = 0.0
     seed: int = 0
 
@@ -107,17 +108,34 @@ def cut_stations(whole: Volume, plans: Sequence[StationPlan]) -> tuple[CutStatio
 
 def _cut(whole: Volume, plan: StationPlan, white: float, error: Rigid) -> CutStation:
     grid = true_grid(plan)
-    pixels = np.clip(whole.resample(grid, order=3).array, 0, None) / np.float32(white)
+    pixels = np.clip(_around(whole, grid).resample(grid, order=3).array, 0, None) / np.float32(white)
     spoilt = plan.gain * roll_off_of(plan, grid) * pixels**plan.gamma
     measured = _noisy(np.asarray(spoilt, np.float32), plan) * np.float32(white)
     said = Geometry(grid.shape, error.matrix @ grid.affine_lps, grid.frame_of_reference)
     return CutStation(Volume(np.asarray(measured, np.float32), said), error.inverse(), plan)
 
 
+def _around(whole: Volume, grid: Geometry) -> Volume:
+    """Return the part of the uncut image that a station is sampled from: a spline's reach (0.27 a voxel) is short."""
+    index = whole.geometry.ijk_from_lps(grid.corners_lps_mm())
+    start = [int(n) for n in np.maximum(np.floor(index.min(axis=0)) - 12, 0)]
+    stop = [int(n) for n in np.minimum(np.ceil(index.max(axis=0)) + 13, whole.geometry.shape)]
+    if any(b <= a for a, b in zip(start, stop, strict=True)):
+        return whole
+    part = whole.array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+    return Volume(part, whole.geometry.crop(start, stop))
+
+
 def roll_off_of(plan: StationPlan, grid: Geometry) -> Pixels:
-    """Return the coil's sensitivity (1, rows, 1): 1 in the middle, ``1 - roll_off`` at both ends of the station."""
+    """Return the coil's sensitivity (columns, rows, 1): 1 at the middle of the back.
+
+    ``1 - roll_off`` at both ends of the station, ``1 - front_loss`` at its front.
+    """
     u = np.linspace(-1, 1, grid.shape[1], dtype=np.float32)
-    return np.asarray(1 - plan.roll_off * (0.6 * u**2 + 0.4 * u**4), np.float32)[None, :, None]
+    front = np.linspace(1, 0, grid.shape[0], dtype=np.float32)
+    along = 1 - plan.roll_off * (0.6 * u**2 + 0.4 * u**4)
+    across = 1 - plan.front_loss * (0.7 * front + 0.3 * front**2)
+    return np.asarray(across[:, None] * along[None, :], np.float32)[:, :, None]
 
 
 def _noisy(signal: Pixels, plan: StationPlan) -> Pixels:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mediseg.record import CaseRecord, InputRecord, MeasurementRecord, WarningRecord
-from mediseg.report import morphometry, sections, stitching
+from mediseg.report import morphometry, ruler, sections, stitching
 from mediseg.results import SliceGroup
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def environment() -> Environment:
 
 
 def render_case(record: CaseRecord, values: Mapping[str, object]) -> str:
-    """Return report.html for one case: one file without scripts, fonts or anything else to fetch.
+    """Return report.html for one case: one file without fonts or anything else to fetch.
+
+    It runs no script, but for the rulers on a stitched spine: that one is allowed by its hash.
 
     ``values`` holds what the steps gave under their names (head, bias, brain, midsagittal, callosum, localization,
     measurements, scan_plan), as many as there are; a section without its value is left out, or says why it is missing.
@@ -87,6 +89,7 @@ def render_case(record: CaseRecord, values: Mapping[str, object]) -> str:
         facts=_facts(drawn),
         parameters=_parameters(record),
         brain=drawn.brain,
+        ruler=ruler,
         **{f"{name}_part": part for name, part in parts.items()},
     )
     return clean(text)

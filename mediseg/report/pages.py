@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mediseg.record import CaseRecord, MeasurementRecord
-from mediseg.report import raster, sections, svg
+from mediseg.report import raster, sections, stitching, svg
 from mediseg.report.html import number, pretty_unit, range_note, sentence, summary, uniformity_rows, vector, words
 from mediseg.report.morphometry import thickness_section
 
@@ -55,6 +55,7 @@ def _strips(record: CaseRecord, values: sections.Values) -> Iterator[_Strip]:
         yield from (_paragraph(f"{w.code}: {sentence(w.message)}", _SMALL) for w in record.warnings)
     yield from _summary(record, values)
     yield from _midsagittal(record, values)
+    yield from _stitching(values)
     yield from _measurements(record)
     yield from _plan(values)
     yield from _pictures("Brain mask", sections.brain_mosaic(values), 6)
@@ -95,6 +96,45 @@ def _midsagittal(record: CaseRecord, values: sections.Values) -> Iterator[_Strip
         ]  # fmt: skip
         head = ["Estimate of the ROI", "Angle (°)", "Centre from the image's middle (mm)", "Size (mm)"]
         yield from _table(rows, (0.28, 0.16, 0.34, 0.22), head)
+
+
+def _stitching(values: sections.Values) -> Iterator[_Strip]:
+    part = stitching.stitching_section(values.stitched, values.stations)
+    if part is None:
+        return
+    yield from _pictures("Stitched spine: middle slice; brightness of its rows", [part.overview, part.profile], 2, 1080)
+    yield _paragraph(
+        "Frames are the stations where they were placed; the ruler counts the composite's own millimetres: measure on "
+        "the composite's DICOM series. Brightness (90th percentile of each row's tissue): each matched station in its "
+        "colour, the composite in black.",
+        _SMALL,
+    )
+    rows = [[s[name] for name in ("name", "given", "method", "moved", "gain", "gamma", "share")] for s in part.stations]
+    head = ["Station", "Given as", "Placed by", "Moved (left, posterior, superior; mm)", "Gain", "Gamma", "Share (%)"]
+    yield from _table(rows, (0.15, 0.1, 0.15, 0.3, 0.1, 0.1, 0.1), head)
+    if not part.overlaps:
+        return
+    yield _heading("Overlaps")
+    head = [
+        "Pair",
+        "NCC before",
+        "after",
+        "Shift (mm)",
+        "Turn (°)",
+        "Round trip (mm)",
+        "Rival",
+        "Quarter (mm)",
+        "Step (%)",
+    ]
+    pairs = [
+        [f"{o.pair.upper} - {o.pair.lower}", *stitching.pair_numbers(o.pair),
+         f"{number(100 * o.pair.step_before, 1)} → {number(100 * o.pair.step_after, 1)}"] for o in part.overlaps
+    ]  # fmt: skip
+    yield from _table(pairs, (0.2, 0.1, 0.08, 0.1, 0.08, 0.13, 0.08, 0.11, 0.12), head)
+    for one in part.overlaps:
+        how = f"rejected: {one.pair.reason}" if one.pair.reason else "before and after"
+        title = f"{one.pair.upper} and {one.pair.lower} in squares, {how}"
+        yield from _pictures(title, [one.before, one.after], 2)
 
 
 def _measurements(record: CaseRecord) -> Iterator[_Strip]:
@@ -226,7 +266,7 @@ def _row(cells: Sequence[str], shares: Sequence[float], colour: tuple[int, int, 
     return _Strip(image)
 
 
-def _pictures(title: str, figures: Sequence[svg.Figure], most: int) -> Iterator[_Strip]:
+def _pictures(title: str, figures: Sequence[svg.Figure], most: int, tallest: int = 620) -> Iterator[_Strip]:
     """Return figures side by side at one height, ``most`` a row; the last row is no larger than the others."""
     if not figures:
         return
@@ -235,7 +275,7 @@ def _pictures(title: str, figures: Sequence[svg.Figure], most: int) -> Iterator[
     for start in range(0, len(figures), most):
         row = figures[start : start + most]
         room = _INNER - _GAP * (len(row) - 1)
-        height = min(room / sum(f.width / f.height for f in row), 620.0, height or 620.0)
+        height = min(room / sum(f.width / f.height for f in row), tallest, height or tallest)
         yield _Strip(_side_by_side([raster.drawn(f, round(height * f.width / f.height)) for f in row]))
 
 

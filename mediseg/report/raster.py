@@ -41,7 +41,10 @@ _STROKES = {
     "roi-line": ("lineroi", 1.5),
     "mask": ("#ffcf33", 1.2),
     "scale": ("#ffffff", 1.5),
+    "ruler": ("#ffffff", 1.0),
+    "composite": ("ink", 1.2),
 }
+_HIDDEN = "grid"  # the page shows it when asked; paper cannot be asked
 _PLAN_WIDTHS = {"edge": 1.8, "fov": 1.4, "": 0.6}
 
 
@@ -148,6 +151,8 @@ def drawn(figure: svg.Figure, width_px: int) -> Image:
 
 
 def _draw_layer(canvas: Canvas, layer: svg.Layer, font_mm: float) -> None:
+    if layer.key == _HIDDEN:
+        return
     for path in layer.paths:
         lines = outlines(path.d)
         if layer.key == "parts":
@@ -156,15 +161,28 @@ def _draw_layer(canvas: Canvas, layer: svg.Layer, font_mm: float) -> None:
             colour, width = stroke(layer.key, path.style)
             for points, closed in lines:
                 canvas.line(points, colour, width, closed=closed)
-    letters = rgb(layer.key.removeprefix("plan-")) if layer.key.startswith("plan-") else (233, 242, 247)
+    letters = _letters(layer.key)
     for label in layer.labels:
         canvas.text((label.x, label.y), label.text, letters, font_mm, label.anchor)
+
+
+def _letters(key: str) -> tuple[int, int, int]:
+    if key.startswith("plan-"):
+        return rgb(key.removeprefix("plan-"))
+    return _station_colour(key) if key.startswith("station-") else (233, 242, 247)
+
+
+def _station_colour(key: str) -> tuple[int, int, int]:
+    """Return the colour of ``station-N``; the style sheet's seven come round again."""
+    return rgb(f"st{(int(key.removeprefix('station-')) - 1) % 7 + 1}")
 
 
 def stroke(key: str, style: str) -> tuple[tuple[int, ...], float]:
     """Return the colour and the width in pixels of a layer's lines."""
     if key.startswith("plan-"):
         return (*rgb(key.removeprefix("plan-")), 255 if style else 107), _PLAN_WIDTHS[style]
+    if key.startswith("station-"):
+        return _station_colour(key), 1.6
     name, width = _STROKES.get(key, ("#ffffff", 1.5))
     return rgb(name), width
 

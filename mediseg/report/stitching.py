@@ -9,7 +9,7 @@ import numpy as np
 
 from mediseg.geometry import Array
 from mediseg.report import figures as fig
-from mediseg.report import svg
+from mediseg.report import ruler, svg
 from mediseg.results import StationPair, Stitched
 from mediseg.volume import Volume
 
@@ -30,13 +30,14 @@ class OverlapRow:
 
 @dataclass(frozen=True)
 class StitchingSection:
-    """What the page shows of a stitched spine."""
+    """What the page shows of a stitched spine; ``frame`` places the overview in the patient, for its rulers."""
 
     overview: svg.Figure
     profile: svg.Figure
     overlaps: tuple[OverlapRow, ...]
     names: tuple[str, ...]
     stations: tuple[dict[str, str], ...]
+    frame: str
 
 
 def stitching_section(stitched: Stitched | None, stations: Sequence[Volume]) -> StitchingSection | None:
@@ -51,8 +52,9 @@ def stitching_section(stitched: Stitched | None, stations: Sequence[Volume]) -> 
     )
     overview, profile = _overview(stitched, view, limits), _profile(stitched, view, limits)
     return StitchingSection(
-        overview, profile, overlaps, names, tuple(_station_row(stitched, n) for n in range(len(names)))
-    )
+        overview, profile, overlaps, names, tuple(_station_row(stitched, n) for n in range(len(names))),
+        ruler.frame_of(view),
+    )  # fmt: skip
 
 
 def _middle(stitched: Stitched) -> fig.View:

@@ -142,6 +142,17 @@ def test_roll_off_is_evened_out() -> None:
     assert made.transforms.pairs[0].step_after < 0.5 * plain.transforms.pairs[0].step_after
 
 
+def test_what_one_station_loses_towards_the_front_is_evened_out() -> None:
+    lost, plain = cuts(front_loss=0.5), cuts()
+    made = stitch_stations([cut.volume for cut in lost], register=False)
+    bare = stitch_stations([cut.volume for cut in lost], register=False, shading=False)
+    straight = stitch_stations([cut.volume for cut in plain], register=False)
+    assert bare.transforms.pairs[0].step_after > 3 * straight.transforms.pairs[0].step_after
+    assert made.transforms.pairs[0].step_after < 1.3 * straight.transforms.pairs[0].step_after
+    lower = made.transforms.stations[1].shading
+    assert lower[4] > 0.1  # brighter towards the back, on its way from front (-1) to back (1)
+
+
 def test_a_rotated_roi_keeps_millimetres() -> None:
     turn = np.radians(20)
     axes = np.array([[0, 0, -1.0], [np.cos(turn), np.sin(turn), 0], [np.sin(turn), -np.cos(turn), 0]])

@@ -62,7 +62,8 @@ class Found:
         homes = {image.slice.file.parent for image in mine}
         is_all = len(mine) == len(self.images)
         broken = tuple(self.identity.safe_path(one) for one in self.broken if is_all or one.parent in homes)
-        return Study(path, _series(mine), self.ignored, broken, self.identity)
+        patients = frozenset(image.patient for image in mine)
+        return Study(path, _series(mine), self.ignored, broken, self.identity, patients)
 
 
 def scan(path: Path) -> Study:

@@ -32,7 +32,9 @@ def stitch_stations(  # noqa: PLR0913 - each is a setting of the recipe
     intensity: Annotated[
         str, Setting("how values are brought to one scale", choices=("histogram", "gain", "blocks", "none"))
     ] = "histogram",
-    shading: Annotated[bool, Setting("estimate each station's shading along the spine from the overlaps")] = True,
+    shading: Annotated[
+        bool, Setting("estimate each station's shading along and across the spine from the overlaps")
+    ] = True,
     register: Annotated[bool, Setting("register the overlaps; false trusts the headers")] = True,
     blend: Annotated[str, Setting("how overlaps are blended", choices=("feather", "multiband"))] = "feather",
     feather_power: Annotated[float, Setting("power of the distance to the border", 0.5, 8)] = 1.0,

@@ -1,9 +1,10 @@
-"""One scale for all stations: gain, gamma and shading along each, from what neighbours both see.
+"""One scale for all stations: gain, gamma and shading along and across each, from what neighbours both see.
 
 All stations are solved together by least squares on logarithms (after Brown and Lowe 2007, IJCV 74:59, for gains):
-``log truth = slope * log value + offset - shading(u)``, u from -1 to 1 along the station; the reference's slope is 1
-and its offset 0. Shading is identified by how the ratio of two stations changes along their overlap; what changes
-nothing there (one straight trend through all stations) is left alone. Values are compared in cells of some
+``log truth = slope * log value + offset - shading(u, v)``, u from -1 to 1 along the station, v across it; the
+reference's slope is 1 and its offset 0. Shading is identified by how the ratio of two stations changes over their
+overlap; what changes nothing there (one straight trend through all stations, or what all lose alike from back to front)
+is left alone. Values are compared in cells of some
 millimetres, so that noise and what is left of misalignment do not bend the slope.
 """
 
@@ -22,7 +23,7 @@ _CELL_MM = 4.0
 _MOST = 4000  # cells of one pair
 _FEW = 60
 _QUANTILES = np.linspace(0.02, 0.98, 33)
-_TERMS = 4
+_TERMS = 6  # u to u^4 along a station, v and v^2 across it
 _NO_WORSE = 1e-3  # share of the value
 _FIELD_MM = 25.0
 
@@ -50,7 +51,7 @@ class Matching:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What two stations hold at the same places: logarithms (n, 2), places along each (n, 2).
+    """What two stations hold at the same places: logarithms (n, 2), places along and across each (n, 2, 2).
 
     ``headers_lps_mm`` (n, 2, 3): the places in each station's own header space; ``grids``: of both stations.
     """
@@ -63,14 +64,17 @@ class Cells:
     is_registered: bool = True  # else what lies side by side may not be the same, and only its histograms are used
 
 
-def _terms(u: Array) -> Array:
-    return np.stack([u, u**2, u**3, u**4], axis=-1)
+def _terms(uv: Array) -> Array:
+    u, v = uv[..., 0], uv[..., 1]
+    return np.stack([u, u**2, u**3, u**4, v, v**2], axis=-1)
 
 
 def along(grid: Geometry, points_lps_mm: Array) -> Array:
-    """Return places along a station's rows of slices, -1 at its first and 1 at its last."""
-    index = grid.ijk_from_lps(points_lps_mm)[..., down_axis(grid)]
-    return np.asarray(2 * index / max(grid.shape[down_axis(grid)] - 1, 1) - 1)
+    """Return places (..., 2) along a station and across it, -1 at its first and 1 at its last voxel."""
+    down = down_axis(grid)
+    index = grid.ijk_from_lps(points_lps_mm)[..., [down, 1 - down]]
+    steps = np.maximum(np.array([grid.shape[down], grid.shape[1 - down]]) - 1, 1)
+    return np.asarray(2 * index / steps - 1)
 
 
 def down_axis(grid: Geometry) -> int:
@@ -202,8 +206,10 @@ def _pulls(count: int, anchor: int, cells_used: int, *, with_slope: bool, with_s
     root, firm = np.sqrt(cells_used), 1e6
     offsets, slopes = np.full(count, 1e-4 * root), np.full(count, 5e-3 * root if with_slope else firm)
     offsets[anchor], slopes[anchor] = firm, firm
-    common = np.array([firm, 5e-3 * root, firm, 1e-2 * root]) if with_shading else np.full(_TERMS, firm)
-    own = np.array([5e-1, 1e-1, 5e-1, 2e-1]) * root if with_shading else np.full(_TERMS, firm)
+    common, own = np.full(_TERMS, firm), np.full(_TERMS, firm)
+    if with_shading:
+        common[1], common[3] = 5e-3 * root, 1e-2 * root
+        own = np.array([5e-1, 1e-1, 5e-1, 2e-1, 3e-2, 3e-2]) * root
     return np.concatenate([offsets, slopes, common, np.tile(own, count)])
 
 
@@ -263,14 +269,15 @@ def _with_field(one: Cells, near: Matching, far: Matching, column: int) -> Match
 def applied(volume: Volume, how: Matching) -> Pixels:
     """Return a station's values on the common scale, float32; nothing stays nothing."""
     pixels = np.clip(np.asarray(volume.array, np.float32), 0, None) / np.float32(how.level)
-    axis = down_axis(volume.geometry)
-    u = np.linspace(-1, 1, max(volume.geometry.shape[axis], 2))[: volume.geometry.shape[axis]]
-    factor = np.exp(how.offset - _terms(u) @ np.array(how.shading))
-    shape = [1, 1, 1]
-    shape[axis] = -1
     if abs(how.slope - 1) > 1e-12:
         np.power(pixels, np.float32(how.slope), out=pixels)
-    pixels *= factor.astype(np.float32).reshape(shape)
+    pixels *= np.float32(np.exp(how.offset))
+    for place, axis in enumerate((down_axis(volume.geometry), 1 - down_axis(volume.geometry))):
+        count = volume.geometry.shape[axis]
+        uv = np.zeros((count, 2))
+        uv[:, place] = np.linspace(-1, 1, max(count, 2))[:count]
+        factor = np.exp(-_terms(uv) @ np.array(how.shading)).astype(np.float32)
+        pixels *= factor.reshape([-1 if n == axis else 1 for n in range(3)])
     if how.lut is not None:
         table = np.exp(how.lut[0]), np.exp(how.lut[1])
         pixels *= np.interp(pixels, *table).astype(np.float32)
