@@ -12,7 +12,7 @@ from mediseg.phantom.spine import phantom_spine, spine_grid
 from mediseg.phantom.stations import StationPlan, cut_stations, target_error_mm, true_grid
 from mediseg.results import Stitched
 from mediseg.steps.stitch import stitch_stations
-from mediseg.steps.stitch.align import Alignment, Limits, Station, align
+from mediseg.steps.stitch.align import Alignment, Limits, Station, _gated, align
 from mediseg.steps.stitch.solve import solved
 from mediseg.volume import RotatedROI, Volume
 from tests.spines import cuts, stations, whole
@@ -227,3 +227,25 @@ def test_a_rejected_station_keeps_its_headers_place_beside_its_neighbour() -> No
     placed, reached = solved(3, {(0, 1): found(2), (1, 2): found(30, "too far")}, 0)
     assert [float(m.matrix[2, 3]) for m in placed] == pytest.approx([0, 2, 2])
     assert reached == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ({}, ""),
+        # another person, slid by a vertebra: once accepted (13.7 mm off) at a least NCC of 0.6 and 1.5 mm for quarters
+        (
+            {"ncc_after": 0.723, "block_mm": 1.215},
+            "little (NCC 0.72); parts of the overlap want to lie 1.2 mm",
+        ),
+        ({"ncc_before": 0.95}, "less than where the headers put it"),
+        ({"shift_mm": 31.0}, "a shift of 31.0 mm"),
+        ({"angle_deg": 21.0}, "a turn of 21.0 degrees"),
+        ({"rival_ncc": 0.85}, "another placement agrees as well (NCC 0.85)"),
+        ({"round_trip_mm": 0.6}, "there and back ends 0.6 mm off"),
+    ],
+)
+def test_the_gate_gives_every_reason(numbers: dict[str, float], reason: str) -> None:
+    gated = _gated(replace(found(2), **numbers), Limits())
+    assert reason in gated.reason
+    assert gated.is_accepted == (not reason)

@@ -20,7 +20,7 @@ _STARTS = 5
 _STEP_DEG = 3.0
 _POINTS, _ROUGH_POINTS = 25_000, 8_000
 _RADIUS_MM = 3.0  # two starts that end within this are one answer
-_BLOCK_MM = 1.5
+_BLOCK_MM = 1.0
 _NO_LESS = 0.005  # NCC: what two ways of sampling the same placement differ by
 
 
@@ -30,7 +30,7 @@ class Limits:
 
     max_shift_mm: float = 30.0
     max_angle_deg: float = 20.0
-    min_ncc: float = 0.6
+    min_ncc: float = 0.75
     round_trip_mm: float = 0.5
     rival: float = 1.8  # 1 - NCC of the next best distinct placement must be this many times that of the best
 
