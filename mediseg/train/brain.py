@@ -91,23 +91,44 @@ METADATA = {
 }
 
 
-class CoarseNet(nn.Module):
+class FoldedUNet(nn.Module):
+    """U-Net on folded voxels (``fold``): ``folded`` channels in, ``levels`` of features, eight channels out.
+
+    The last convolution sees the folded voxels beside the finest features. Sizes must be multiples of 2 to the number
+    of levels, in voxels.
+    """
+
+    def __init__(self, folded: int, levels: tuple[int, ...], norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.down = nn.ModuleList([block(folded, levels[0], norm)])
+        self.up = nn.ModuleList()
+        self.merge = nn.ModuleList()
+        for fine, coarse in pairwise(levels):
+            self.down.append(block(fine, coarse, norm))
+            self.up.append(nn.ConvTranspose3d(coarse, fine, 2, stride=2))
+            self.merge.append(block(fine, fine, norm))
+        self.head = nn.Conv3d(levels[0] + folded, 8, 3, padding=1)
+
+    def read(self, folded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the head says of each voxel (N, 1, X, Y, Z), and the finest features it was read from."""
+        level = folded
+        skips = []
+        for depth, part in enumerate(self.down):
+            level = part(functional.max_pool3d(level, 2) if depth else level)
+            skips.append(level)
+        for depth in range(len(self.up) - 1, -1, -1):
+            level = self.merge[depth](self.up[depth](level) + skips[depth])
+        return unfold(self.head(torch.cat([level, folded], dim=1)).float()), level
+
+
+class CoarseNet(FoldedUNet):
     """U-Net of features at 8, 16 and 32 mm on a 4 mm image of the whole field of view: it finds the brain.
 
     Input: float32 (N, 1, x, y, z), sizes multiples of 8. Output: the signed distance in mm, same shape.
     """
 
     def __init__(self, features: tuple[int, ...] = FEATURES) -> None:
-        super().__init__()
-        first = features[0]
-        self.down = nn.ModuleList([_block(8, first, _group_norm)])
-        self.up = nn.ModuleList()
-        self.merge = nn.ModuleList()
-        for fine, coarse in pairwise(features):
-            self.down.append(_block(fine, coarse, _group_norm))
-            self.up.append(nn.ConvTranspose3d(coarse, fine, 2, stride=2))
-            self.merge.append(_block(fine, fine, _group_norm))
-        self.head = nn.Conv3d(first + 8, 8, 3, padding=1)
+        super().__init__(8, features, _group_norm)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the signed distance in mm."""
@@ -115,15 +136,8 @@ class CoarseNet(nn.Module):
 
     def find(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the signed distance in mm and the features at 8 mm it was read from."""
-        folded = fold(image)
-        level = folded
-        skips = []
-        for depth, block in enumerate(self.down):
-            level = block(functional.max_pool3d(level, 2) if depth else level)
-            skips.append(level)
-        for depth in range(len(self.up) - 1, -1, -1):
-            level = self.merge[depth](self.up[depth](level) + skips[depth])
-        return CLIP_MM * unfold(self.head(torch.cat([level, folded], dim=1)).float()), level
+        said, features = self.read(fold(image))
+        return CLIP_MM * said, features
 
 
 class BrainNet(nn.Module):
@@ -139,7 +153,7 @@ class BrainNet(nn.Module):
         self.coarse = (coarse or CoarseNet()).requires_grad_(requires_grad=False)
         self.context = nn.ConvTranspose3d(FEATURES[0], FINE_FEATURES - 9, 2, stride=2)
         self.refine = nn.Sequential(
-            _block(FINE_FEATURES, FINE_FEATURES, _voxel_norm), _block(FINE_FEATURES, FINE_FEATURES, _voxel_norm)
+            block(FINE_FEATURES, FINE_FEATURES, _voxel_norm), block(FINE_FEATURES, FINE_FEATURES, _voxel_norm)
         )
         self.head = nn.Conv3d(FINE_FEATURES + 8, 8, 3, padding=1)
         nn.init.zeros_(self.head.weight)
@@ -217,8 +231,8 @@ def _group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(channels // 8, channels)
 
 
-def _block(channels_in: int, channels_out: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
-    """Two convolutions, each normalised; their bias tells air from tissue where single voxels are normalised."""
+def block(channels_in: int, channels_out: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    """Return two convolutions, each normalised; their bias tells air from tissue where single voxels are normalised."""
     layers: list[nn.Module] = []
     for source in (channels_in, channels_out):
         layers += [nn.Conv3d(source, channels_out, 3, padding=1), norm(channels_out), nn.LeakyReLU(0.1)]

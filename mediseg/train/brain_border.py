@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch import nn
-from torch.nn import functional
 
 from mediseg.numerics.intensity import stretched
-from mediseg.train.brain import CLIP_MM, fold, unfold
+from mediseg.train.brain import CLIP_MM, FoldedUNet, fold
 from mediseg.train.brain import METADATA as BRAIN
 from mediseg.train.brain_heads import DISTANCE_STEP_MM, Head
 from mediseg.train.brain_sampling import Drawn, Rng, draw_posed, smooth_field
@@ -97,40 +95,6 @@ METADATA = {
 }
 
 
-class BorderNet(nn.Module):
-    """U-Net of features at 2, 4 and 8 mm on folded 1 mm crops.
-
-    Input: float32 (N, 2, X, Y, Z), X, Y, Z multiples of 8: the image, and the distance found so far over 8 mm. Output:
-    the signed distance in mm, (N, 1, X, Y, Z), negative inside; clipped at +-8 mm but while training.
-    """
-
-    def __init__(self, features: tuple[int, ...] = FEATURES) -> None:
-        super().__init__()
-        self.down = nn.ModuleList([_block(16, features[0])])
-        self.up = nn.ModuleList()
-        self.merge = nn.ModuleList()
-        for fine, coarse in pairwise(features):
-            self.down.append(_block(fine, coarse))
-            self.up.append(nn.ConvTranspose3d(coarse, fine, 2, stride=2))
-            self.merge.append(_block(fine, fine))
-        self.head = nn.Conv3d(features[0] + 16, 8, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, pair: torch.Tensor) -> torch.Tensor:
-        """Return the signed distance in mm; see the class."""
-        folded = torch.cat([fold(pair[:, :1]), fold(pair[:, 1:])], dim=1)
-        level, skips = folded, []
-        for depth, block in enumerate(self.down):
-            level = block(functional.max_pool3d(level, 2) if depth else level)
-            skips.append(level)
-        for depth in range(len(self.up) - 1, -1, -1):
-            level = self.merge[depth](self.up[depth](level) + skips[depth])
-        change = unfold(self.head(torch.cat([level, folded], dim=1)).float())
-        distance = CLIP_MM * pair[:, 1:].float() + change
-        return distance if self.training else distance.clamp(-CLIP_MM, CLIP_MM)
-
-
 class ChannelNorm(nn.Module):
     """Scale the channels of each voxel to a root mean square of 1: no voxel depends on how much is seen around it."""
 
@@ -144,11 +108,23 @@ class ChannelNorm(nn.Module):
         return features * torch.rsqrt(size + 1e-3) * self.scale
 
 
-def _block(channels_in: int, channels_out: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for source in (channels_in, channels_out):
-        layers += [nn.Conv3d(source, channels_out, 3, padding=1), ChannelNorm(channels_out), nn.LeakyReLU(0.1)]
-    return nn.Sequential(*layers)
+class BorderNet(FoldedUNet):
+    """U-Net of features at 2, 4 and 8 mm on folded 1 mm crops.
+
+    Input: float32 (N, 2, X, Y, Z), X, Y, Z multiples of 8: the image, and the distance found so far over 8 mm. Output:
+    the signed distance in mm, (N, 1, X, Y, Z), negative inside; clipped at +-8 mm but while training.
+    """
+
+    def __init__(self, features: tuple[int, ...] = FEATURES) -> None:
+        super().__init__(16, features, ChannelNorm)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, pair: torch.Tensor) -> torch.Tensor:
+        """Return the signed distance in mm; see the class."""
+        change, _ = self.read(torch.cat([fold(pair[:, :1]), fold(pair[:, 1:])], dim=1))
+        distance = CLIP_MM * pair[:, 1:].float() + change
+        return distance if self.training else distance.clamp(-CLIP_MM, CLIP_MM)
 
 
 @dataclass(frozen=True, slots=True)

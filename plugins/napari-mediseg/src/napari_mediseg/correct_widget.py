@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -26,6 +25,7 @@ from mediseg import Segment, Segmentation, UsageError
 from mediseg.evaluate.corrections import ROLES, About, keep_correction
 from napari_mediseg._napari import layer_matrix
 from napari_mediseg.clicks import Click, refined
+from napari_mediseg.controls import button, row
 from napari_mediseg.editing import Change, change, filled, interpolated, largest_part, smoothed
 from napari_mediseg.frames import shown_labels
 from napari_mediseg.layers import KEY, Origin, labels_layer, native_grid, origin_of, segmentation_of, volume_of
@@ -81,31 +81,31 @@ class CorrectWidget(QWidget):
         self.message = MessageLine()
         top = QFormLayout()
         top.addRow("mask", self.labels)
-        top.addRow("smoothing", _row(self.radius, self.in_3d))
+        top.addRow("smoothing", row(self.radius, self.in_3d))
         keep = QFormLayout()
         keep.addRow("corrected by", self.role)
-        keep.addRow("manifest", _row(self.manifest, browse))
+        keep.addRow("manifest", row(self.manifest, browse))
         keep.addRow("licence", self.licence)
         layout = QVBoxLayout(self)
         layout.addLayout(top)
         layout.addLayout(
-            _row(
-                _button("Smooth", "smooth", "Smooth the border; the volume stays", self._smooth),
-                _button("Fill holes", "fill", "Fill what is closed in", self._fill),
+            row(
+                button("Smooth", "smooth", "Smooth the border; the volume stays", self._smooth),
+                button("Fill holes", "fill", "Fill what is closed in", self._fill),
             )
         )
         layout.addLayout(
-            _row(
-                _button("Interpolate", "interpolate", "Fill the slices between painted ones", self._interpolate),
-                _button("Largest part", "largest", "Drop all but the largest part", self._largest),
+            row(
+                button("Interpolate", "interpolate", "Fill the slices between painted ones", self._interpolate),
+                button("Largest part", "largest", "Drop all but the largest part", self._largest),
             )
         )
         layout.addLayout(
-            _row(self.smart, _button("New mask", "new", "An empty mask on the selected image's grid", self._new))
+            row(self.smart, button("New mask", "new", "An empty mask on the selected image's grid", self._new))
         )
-        layout.addWidget(_button("What changed", "changed", "Overlay and Dice against the model's mask", self._changed))
+        layout.addWidget(button("What changed", "changed", "Overlay and Dice against the model's mask", self._changed))
         layout.addLayout(keep)
-        layout.addWidget(_button("Save correction", "save", "One entry of the manifest", self._save))
+        layout.addWidget(button("Save correction", "save", "One entry of the manifest", self._save))
         layout.addWidget(self.message)
         layout.addStretch(1)
 
@@ -314,18 +314,3 @@ def _is_overlay(layer: Any) -> bool:
 def _spacing(layer: Any) -> tuple[float, float, float]:
     lengths = np.linalg.norm(layer_matrix(layer)[:3, :3], axis=0)
     return float(lengths[0]), float(lengths[1]), float(lengths[2])
-
-
-def _button(text: str, name: str, tip: str, pressed: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(pressed)
-    return button
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for one in widgets:
-        row.addWidget(one)
-    return row

@@ -18,15 +18,14 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 import mediseg
 from napari_mediseg._napari import follow
+from napari_mediseg.controls import button, row
 from napari_mediseg.frames import lps_from_world, world_from_lps
 from napari_mediseg.layers import KEY, Origin, origin_of, segmentation_of
 from napari_mediseg.roi_geometry import History, PlaneROI, Turn, hit, moved, nudged, resized
@@ -77,8 +76,8 @@ class RoiWidget(QWidget):
             "Start from one of the estimates; what was set by hand is then replaced (undo brings it back)"
         )
         self.method.activated.connect(self._pick)
-        self.new = _button("New ROI", "new", "A rectangle in the middle of the image", self._new)
-        self.from_mask = _button(
+        self.new = button("New ROI", "new", "A rectangle in the middle of the image", self._new)
+        self.from_mask = button(
             "From mask", "from_mask", "Lay the ROI on the selected labels layer, as corrected", self._from_mask
         )
         self.boxes = {name: _number(name) for name in _NUMBERS}
@@ -91,22 +90,22 @@ class RoiWidget(QWidget):
         self.readout = QLabel("Open a finished case, or press New ROI.")
         self.readout.setObjectName("readout")
         self.readout.setWordWrap(True)
-        views = _row(
+        views = row(
             *(
-                _button(name, name, f"Show the {name} plane through the ROI's centre", lambda _, n=name: self._look(n))
+                button(name, name, f"Show the {name} plane through the ROI's centre", lambda _, n=name: self._look(n))
                 for name in ("axial", "coronal", "sagittal")
             )
         )
-        self.undo = _button("Undo", "undo", "Ctrl-Z", lambda _: self._back(self.history.undo))
-        self.redo = _button("Redo", "redo", "Ctrl-Shift-Z", lambda _: self._back(self.history.redo))
-        self.save = _button("Save roi.json", "save", "For mediseg run --set localize_roi.roi=roi.json", self._save)
+        self.undo = button("Undo", "undo", "Ctrl-Z", lambda _: self._back(self.history.undo))
+        self.redo = button("Redo", "redo", "Ctrl-Shift-Z", lambda _: self._back(self.history.redo))
+        self.save = button("Save roi.json", "save", "For mediseg run --set localize_roi.roi=roi.json", self._save)
         self.message = MessageLine()
         layout = QVBoxLayout(self)
-        layout.addLayout(_row(self.new, self.from_mask))
+        layout.addLayout(row(self.new, self.from_mask))
         layout.addLayout(form)
         layout.addWidget(self.readout)
         layout.addLayout(views)
-        layout.addLayout(_row(self.undo, self.redo, self.save))
+        layout.addLayout(row(self.undo, self.redo, self.save))
         layout.addWidget(self.message)
         layout.addStretch(1)
 
@@ -401,21 +400,6 @@ def readout(state: PlaneROI, plan: mediseg.ScanPlan) -> str:
     lines = [f"angle {state.wrapped_deg:.2f}°", f"centre L {x:.1f}  P {y:.1f}  S {z:.1f} mm"]
     lines += [f"{one.name}: {one.slices} x {one.thickness_mm:g} mm, {one.angulation}" for one in plan.groups]
     return "\n".join(lines)
-
-
-def _button(text: str, name: str, tip: str, pressed: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(pressed)
-    return button
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for one in widgets:
-        row.addWidget(one)
-    return row
 
 
 def _number(name: str) -> QDoubleSpinBox:

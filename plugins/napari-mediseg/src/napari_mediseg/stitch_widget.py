@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QGridLayout,
-    QHBoxLayout,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 import mediseg
 from mediseg import Rigid, Stitched, Volume
 from napari_mediseg._napari import layer_matrix
+from napari_mediseg.controls import button, row
 from napari_mediseg.frames import lps_from_world, placing_of, shown_image
 from napari_mediseg.layers import KEY, Origin, image_layer, labels_layer, origin_of, volume_of
 from napari_mediseg.spine import checkerboard, cobb_deg, length_mm, moved, nudge, stitched_by_hand
@@ -62,15 +62,15 @@ class StitchWidget(QWidget):
             "front": ("◀", 1, 0, (0.0, -1.0, 0.0), 0), "back": ("▶", 1, 2, (0.0, 1.0, 0.0), 0),
             "left_turn": ("⟲", 0, 0, (0.0, 0.0, 0.0), 1), "right_turn": ("⟳", 0, 2, (0.0, 0.0, 0.0), -1),
         }  # fmt: skip
-        for name, (text, row, column, shift, turn) in moves.items():
-            button = _button(text, name, f"{name.replace('_', ' ')}", lambda _, s=shift, t=turn: self._nudge(s, t))
-            arrows.addWidget(button, row, column)
+        for name, (text, down, across, shift, turn) in moves.items():
+            arrow = button(text, name, f"{name.replace('_', ' ')}", lambda _, s=shift, t=turn: self._nudge(s, t))
+            arrows.addWidget(arrow, down, across)
         self.register = QCheckBox("align the rest from there")
         self.register.setChecked(True)
         self.register.setToolTip(
             "On: the overlaps are registered from where the stations lie now. Off: taken as they lie"
         )
-        self.solve = _button("Solve", "solve", "Stitch the stations as they lie now", self._solve)
+        self.solve = button("Solve", "solve", "Stitch the stations as they lie now", self._solve)
         self.flicker = QPushButton("Flicker")
         self.flicker.setObjectName("flicker")
         self.flicker.setCheckable(True)
@@ -78,19 +78,17 @@ class StitchWidget(QWidget):
         self.message = MessageLine()
         form = QFormLayout()
         form.addRow("station", self.station)
-        form.addRow("step", _row(self.step, self.turn))
+        form.addRow("step", row(self.step, self.turn))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addLayout(arrows)
         layout.addWidget(self.register)
         layout.addWidget(self.solve)
         layout.addLayout(
-            _row(
-                _button("Checkerboard", "checkerboard", "The overlaps in squares of both", self._checker), self.flicker
-            )
+            row(button("Checkerboard", "checkerboard", "The overlaps in squares of both", self._checker), self.flicker)
         )
-        layout.addWidget(_button("Measure", "measure", "Length of the path, Cobb angle of two lines", self._measure))
-        layout.addWidget(_button("Save composite …", "save", "NIfTI, or a folder of DICOM", self._save))
+        layout.addWidget(button("Measure", "measure", "Length of the path, Cobb angle of two lines", self._measure))
+        layout.addWidget(button("Save composite …", "save", "NIfTI, or a folder of DICOM", self._save))
         layout.addWidget(self.message)
         layout.addStretch(1)
 
@@ -248,21 +246,6 @@ def _spin(value: float, suffix: str) -> QDoubleSpinBox:
     box.setValue(value)
     box.setSuffix(suffix)
     return box
-
-
-def _button(text: str, name: str, tip: str, pressed: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(pressed)
-    return button
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for one in widgets:
-        row.addWidget(one)
-    return row
 
 
 __all__ = ["Layer", "StitchWidget"]
