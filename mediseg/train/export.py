@@ -67,7 +67,7 @@ def export_bundle(
     os.replace(partial, path)  # noqa: PTH105 -- said as what it is: the atomic step
     own["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     full = {"schema": SCHEMA, **metadata, **_versions(), "mediseg": own}
-    _text(folder / "configs" / "metadata.json", json.dumps(full, indent=2, ensure_ascii=False) + "\n")
+    _text(folder / "configs" / "metadata.json", json.dumps(full, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     _text(folder / "docs" / "README.md", card)
     _text(folder / "LICENSE", licence)
     return path

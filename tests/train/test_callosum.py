@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -84,11 +85,23 @@ def test_held_out_sites_are_not_trained_on(slices):
     assert set(callosum.training_part(slices).sites).isdisjoint(callosum.HELD_OUT_SITES)
 
 
-def test_population_of_a_bar(slices):
+def test_population_of_a_bar(slices, monkeypatch):
+    monkeypatch.setattr(callosum, "ENOUGH", len(slices.masks))
     found = callosum.population(slices)
     assert found["area_mm2"] == {"mean": 131 * 21 * 0.25, "sd": 0.0}
     assert found["length_mm"]["mean"] == pytest.approx(65.0)
     assert found["width_mm"]["mean"] == pytest.approx(10.0)
+
+
+def test_a_few_masks_are_filled_up_with_usual_ones(slices):
+    one = dataclasses.replace(slices, masks=slices.masks[:1])
+    found = callosum.population(one)
+    mean, sd = callosum.USUAL["area_mm2"]
+    bar = 131 * 21 * 0.25
+    assert (found["masks"], found["usual"]) == (1, callosum.ENOUGH - 1)
+    assert found["area_mm2"]["mean"] == pytest.approx((49 * mean + bar) / 50, abs=1e-3)
+    assert found["area_mm2"]["sd"] == pytest.approx(sd, rel=0.1)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_a_wrong_data_folder_says_what_it_must_hold(tmp_path):
