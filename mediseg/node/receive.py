@@ -40,7 +40,7 @@ class Receiver:
         """Listen. Raises UsageError where the port is taken or the TLS files are unusable."""
         from pynetdicom import AE, AllStoragePresentationContexts, evt
         from pynetdicom.presentation import build_context
-        from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+        from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made while the module loads
 
         entity = AE(ae_title=self._config.ae_title)
         entity.require_called_aet = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from mediseg.train import callosum  # noqa: E402
+from mediseg.train import callosum, callosum_shapes  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -86,19 +85,18 @@ def test_held_out_sites_are_not_trained_on(slices):
 
 
 def test_population_of_a_bar(slices, monkeypatch):
-    monkeypatch.setattr(callosum, "ENOUGH", len(slices.masks))
-    found = callosum.population(slices)
+    monkeypatch.setattr(callosum_shapes, "ENOUGH", len(slices.masks))
+    found = callosum_shapes.population(slices.masks)
     assert found["area_mm2"] == {"mean": 131 * 21 * 0.25, "sd": 0.0}
     assert found["length_mm"]["mean"] == pytest.approx(65.0)
     assert found["width_mm"]["mean"] == pytest.approx(10.0)
 
 
 def test_a_few_masks_are_filled_up_with_usual_ones(slices):
-    one = dataclasses.replace(slices, masks=slices.masks[:1])
-    found = callosum.population(one)
-    mean, sd = callosum.USUAL["area_mm2"]
+    found = callosum_shapes.population(slices.masks[:1])
+    mean, sd = callosum_shapes.USUAL["area_mm2"]
     bar = 131 * 21 * 0.25
-    assert (found["masks"], found["usual"]) == (1, callosum.ENOUGH - 1)
+    assert (found["masks"], found["usual"]) == (1, callosum_shapes.ENOUGH - 1)
     assert found["area_mm2"]["mean"] == pytest.approx((49 * mean + bar) / 50, abs=1e-3)
     assert found["area_mm2"]["sd"] == pytest.approx(sd, rel=0.1)
     assert json.loads(json.dumps(found, allow_nan=False)) == found

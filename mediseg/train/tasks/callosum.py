@@ -18,6 +18,7 @@ from torch import nn
 from mediseg.errors import UsageError
 from mediseg.numerics.intensity import normalize_percentiles
 from mediseg.train import callosum
+from mediseg.train.callosum_shapes import population
 from mediseg.train.config import NetworkPart, Run, Stage
 from mediseg.train.job import Job, Model, Say
 from mediseg.train.look import Reading
@@ -47,7 +48,7 @@ def bundle(stage: Stage, checkpoint: Path) -> Model:
     metadata: dict[str, Any] = {
         **callosum.METADATA,
         "description": f"{architecture(network.name).summary}; probability of the callosum at 1 mm on a whole slice",
-        "mediseg": {**callosum.RUNTIME, "population": callosum.population(slices)},
+        "mediseg": {**callosum.RUNTIME, "population": population(slices.masks)},
     }
     for side in ("inputs", "outputs"):
         metadata["network_data_format"] = _with_shape(metadata["network_data_format"], side, f"{multiple}*n")
