@@ -11,7 +11,7 @@ from mediseg.errors import Code, Refusal, Warn
 from mediseg.inference import load_bundle
 from mediseg.numerics.shapes import largest_component
 from mediseg.results import Brain
-from mediseg.steps.brain_looks import at_border, whole_head
+from mediseg.steps.brain_looks import at_border, level_box, whole_head
 from mediseg.steps.setting import Setting
 from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
 
@@ -47,6 +47,9 @@ def extract_brain(
         raise Refusal("a single slice holds no whole brain; this step needs a volume")
     raw = whole_head(head, bundle)
     found = raw.with_array(_one_part(raw.array, 0.0))
+    if "level" in bundle.settings["input"] and (found.array < 0).any():
+        raw = level_box(head, found, bundle)
+        found = raw.with_array(_one_part(raw.array, 0.0))
     volume_ml = float(np.count_nonzero(found.array <= 0)) * found.geometry.voxel_mm3 / 1000
     confidence = _volume_mark(volume_ml) * _slope_mark(raw.array, bundle.spacing_mm)
     if volume_ml < _PLAUSIBLE_ML[0] / 2 or confidence < _MIN_CONFIDENCE:

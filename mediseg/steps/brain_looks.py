@@ -1,9 +1,12 @@
-"""What the networks see of a head: the whole of it, coarsely, then the box about the brain at 1 mm.
+"""What the networks see of a head: the whole of it, a level box about the brain, and the border at 1 mm.
 
-Both answer with the signed distance to the brain's border in mm, negative inside.
+All answer with the signed distance to the brain's border in mm, negative inside.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +14,7 @@ import numpy.typing as npt
 from mediseg.geometry import Geometry, axial_grid_around
 from mediseg.inference import Bundle, predict, predict_channels
 from mediseg.numerics.intensity import stretched
+from mediseg.numerics.pose import Pose, fit_pose, unclipped
 from mediseg.volume import Volume
 
 Floats = npt.NDArray[np.float32]
@@ -21,6 +25,47 @@ def whole_head(head: Volume, bundle: Bundle) -> Volume:
     grid = axial_grid_around(head.geometry, bundle.spacing_mm, bundle.settings["input"]["orientation"])
     small = head.resample(grid)
     return small.with_array(np.clip(predict(bundle, small.array), -_clip(bundle), _clip(bundle)))
+
+
+def level_box(head: Volume, found: Volume, bundle: Bundle) -> Volume:
+    """Return the distance on the grid of ``found`` (a first look's, mm), from a level box about the brain.
+
+    The usual brain's outline is laid onto what was found; the box lies as the outline does, in its size, and is as
+    bright as its brain is. So the network sees the same however the head came: turned, cut or in a sea of air. Beyond
+    the box the first look stands.
+    """
+    wanted = bundle.settings["input"]["level"]
+    pose = brain_pose(found, np.array(wanted["outline_mm"]), _clip(bundle))
+    box = _turned_box(found.geometry, pose, wanted)
+    image = np.asarray(head.resample(box).array, np.float32)
+    guess = np.asarray(found.resample(box, fill=_clip(bundle)).array)
+    scale = wanted["normalize"]
+    scaled = stretched(image, image[guess < 0], scale["low"], scale["high"], (scale["clip"][0], scale["clip"][1]))
+    said = np.clip(predict_channels(bundle, scaled[None]), -_clip(bundle), _clip(bundle))
+    # the network takes a voxel for as wide as its own spacing
+    distance = said * np.float32(box.spacing_mm[0] / bundle.spacing_mm)
+    unknown = np.float32(1e3)
+    back = np.asarray(Volume(distance, box).resample(found.geometry, fill=float(unknown)).array)
+    return found.with_array(np.where(back < unknown / 2, back, found.array))
+
+
+def brain_pose(found: Volume, outline_mm: npt.NDArray[np.float64], clip_mm: float) -> Pose:
+    """Return how the outline lies in a distance map, in mm along its axes from its first voxel."""
+    every = 2
+    coarse = np.asarray(found.array)[::every, ::every, ::every]
+    spacing_mm = found.geometry.spacing_mm[0] * every
+    return fit_pose(unclipped(coarse, spacing_mm, clip_mm), spacing_mm, outline_mm)
+
+
+def _turned_box(grid: Geometry, pose: Pose, wanted: Mapping[str, Any]) -> Geometry:
+    """Return the box that lies in a grid as the outline does."""
+    shape = np.array(wanted["shape"])
+    mm_from_box = pose.size * wanted["voxel_mm"] * pose.turn
+    affine = grid.affine_lps.copy()
+    axes = grid.affine_lps[:3, :3] / np.array(grid.spacing_mm)
+    affine[:3, :3] = axes @ mm_from_box
+    affine[:3, 3] = grid.origin_lps_mm + axes @ (pose.shift - mm_from_box @ ((shape - 1) / 2))
+    return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine, grid.frame_of_reference)
 
 
 def at_border(head: Volume, found: Volume, bundle: Bundle) -> Volume:

@@ -16,6 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mediseg.train.brain_level import SHAPE as LEVEL_SHAPE
+from mediseg.train.brain_level import VOXEL_MM as LEVEL_VOXEL_MM
+from mediseg.train.brain_outline import outline
 from mediseg.train.brain_sampling import NORMALIZE, SPACING_MM
 
 CLIP_MM = 8.0
@@ -37,6 +40,15 @@ RUNTIME = {
         "pad": "zeros at the ends, after normalize",
         "resample": "Gaussian blur of axes finer than 2 mm (sigma 0.425 sqrt(2^2 - step^2) mm), then linear; 0 beyond",
         "normalize": {"kind": "percentiles", **NORMALIZE},
+        "level": {
+            "use": "a second look: lay outline_mm (mm to right, anterior, superior) onto the border found first, by a "
+            "similarity; sample a box that lies and is sized as the outline does, voxels voxel_mm times its size wide; "
+            "percentiles are those of the brain found first; distances come out as if a voxel were spacing_mm wide",
+            "shape": list(LEVEL_SHAPE),
+            "voxel_mm": LEVEL_VOXEL_MM,
+            "normalize": {"kind": "percentiles of the brain", **NORMALIZE},
+            "outline_mm": outline().tolist(),
+        },
     },
     "output": {
         "name": "distance_mm",

@@ -57,11 +57,12 @@ class Sampler:
         """Draw the pairs of this step."""
         rng = np.random.default_rng((self.seed, step))
         x, y, z = (int(rng.choice(choices)) for choices in self.sizes)
-        pairs = [draw_sample(self._draw_head(rng), (x, y, z), rng, self.spacing_mm) for _ in range(self.count)]
+        pairs = [draw_sample(self.draw_head(rng), (x, y, z), rng, self.spacing_mm) for _ in range(self.count)]
         image, distance = (np.stack(parts)[:, None] for parts in zip(*pairs, strict=True))
         return torch.from_numpy(image), torch.from_numpy(distance)
 
-    def _draw_head(self, rng: Rng) -> Head:
+    def draw_head(self, rng: Rng) -> Head:
+        """Choose a head."""
         wanted = rng.uniform() < self.painted_share
         pool = [head for head in self.heads if head.painted == wanted] or list(self.heads)
         return pool[int(rng.integers(len(pool)))]
@@ -90,9 +91,13 @@ def draw_posed(
     rng: Rng,
     spacing_mm: float,
     centre_ijk: tuple[float, float, float] | None = None,
+    pose: npt.NDArray[np.float64] | None = None,
 ) -> Drawn:
-    """Turn, scale, warp, paint and degrade a head; the image's middle lies at ``centre_ijk``, or near the brain's."""
-    pose = draw_pose(rng)
+    """Turn, scale, warp, paint and degrade a head; the image's middle lies at ``centre_ijk``, or near the brain's.
+
+    ``pose``: from millimetres of the image to those of the head (3, 3); without one, ``draw_pose``.
+    """
+    pose = draw_pose(rng) if pose is None else pose
     centre = np.asarray(head.centre_ijk) + _shift_mm(rng) / head.voxel_mm if centre_ijk is None else centre_ijk
     points = _points(centre, size, pose * (spacing_mm / head.voxel_mm), _elastic(size, rng), head.voxel_mm)
     zoom = float(np.cbrt(abs(np.linalg.det(pose))))
@@ -114,6 +119,15 @@ def draw_pose(rng: Rng) -> npt.NDArray[np.float64]:
     angles = np.radians(rng.uniform(-25.0, 25.0, 3) * rng.choice((0.4, 1.0)))
     if rng.uniform() < 0.15:
         angles[int(rng.integers(3))] = np.radians(rng.uniform(-45.0, 45.0))
+    turn = rotation(angles)
+    scale = rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
+    shear = np.eye(3) + np.triu(rng.uniform(-0.08, 0.08, (3, 3)), 1)
+    flip = np.diag([rng.choice((-1.0, 1.0)), 1.0, 1.0])
+    return flip @ turn @ shear @ np.diag(1.0 / scale)
+
+
+def rotation(angles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the product of turns about the first, second and third axis, in radians."""
     turn = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = [i for i in range(3) if i != axis]
@@ -121,10 +135,7 @@ def draw_pose(rng: Rng) -> npt.NDArray[np.float64]:
         step[a, a] = step[b, b] = np.cos(angle)
         step[a, b], step[b, a] = -np.sin(angle), np.sin(angle)
         turn = turn @ step
-    scale = rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
-    shear = np.eye(3) + np.triu(rng.uniform(-0.08, 0.08, (3, 3)), 1)
-    flip = np.diag([rng.choice((-1.0, 1.0)), 1.0, 1.0])
-    return flip @ turn @ shear @ np.diag(1.0 / scale)
+    return turn
 
 
 def degrade(image: FloatArray, rng: Rng, spacing_mm: float = SPACING_MM) -> FloatArray:

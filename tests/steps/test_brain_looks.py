@@ -76,3 +76,73 @@ def test_the_box_stays_within_a_tight_image_but_for_whole_blocks(monkeypatch):
     head, _ = ball(Geometry.from_axes((62, 62, 62), np.eye(3), (1, 1, 1), center_lps_mm=CENTRE))
     monkeypatch.setattr(brain_looks, "predict_channels", lambda bundle, channels: channels[1])
     assert brain_looks.at_border(head, found_at_two_mm(), BUNDLE).geometry.shape == (64, 64, 64)
+
+
+LEVEL = {
+    "input": {
+        "spacing_mm": 2.0,
+        "orientation": "RAS",
+        "level": {
+            "shape": [48, 48, 56],
+            "voxel_mm": 1.5,
+            "normalize": {"low": 1.0, "high": 99.0, "clip": (-0.5, 2.0)},
+            "outline_mm": (24.0 * np.random.default_rng(0).normal(size=(200, 3))).tolist(),
+        },
+    },
+    "output": {"clip_mm": 8.0},
+}
+_RAYS = np.array(LEVEL["input"]["level"]["outline_mm"])
+# the outline: a ball of 24 mm; the brain found is one of 30 mm, 1.25 times as large
+LEVEL["input"]["level"]["outline_mm"] = (24.0 * _RAYS / np.linalg.norm(_RAYS, axis=1, keepdims=True)).tolist()
+LEVELLED = Bundle("made-up", "1.0.0", "0", Path("model.onnx"), LEVEL)
+
+
+@pytest.mark.parametrize(
+    "axes", [np.eye(3), np.array([[1.0, 0, 0], [0, 0.8, 0.6], [0, -0.6, 0.8]]), np.diag([-1.0, -1.0, 1.0])]
+)
+def test_a_level_box_shows_the_brain_in_its_middle_and_the_answer_comes_back(monkeypatch, axes):
+    _, distance = ball(Geometry.from_axes((120, 110, 100), axes, (1, 1, 1), center_lps_mm=CENTRE))
+    seen = []
+
+    def answer(bundle, channels):
+        seen.append(channels[0])
+        # voxels are 1.25 * 1.5 mm wide, the network takes them for 2 mm
+        return channels[0] * np.float32(2.0 / (1.25 * 1.5))
+
+    monkeypatch.setattr(brain_looks, "stretched", lambda image, *_: image)
+    monkeypatch.setattr(brain_looks, "predict_channels", answer)
+    found = found_at_two_mm()
+    level = brain_looks.level_box(distance, found, LEVELLED)
+    (box,) = seen
+    assert box.shape == (48, 48, 56)
+    inside = np.argwhere(box < 0)
+    np.testing.assert_allclose(inside.mean(axis=0), [23.5, 23.5, 27.5], atol=0.5)
+    np.testing.assert_allclose(np.ptp(inside, axis=0), 60 / 1.875, atol=1.5)
+    assert level.geometry == found.geometry
+    near = np.abs(found.array) < 3
+    assert np.abs(level.array - found.array)[near].max() < 0.3
+
+
+def test_beyond_the_level_box_the_first_look_stands(monkeypatch):
+    head, _ = ball(Geometry.from_axes((120, 110, 100), np.eye(3), (1, 1, 1), center_lps_mm=CENTRE))
+    monkeypatch.setattr(brain_looks, "predict_channels", lambda bundle, channels: np.full(channels.shape[1:], -3.0))
+    found = found_at_two_mm()
+    level = brain_looks.level_box(head, found, LEVELLED)
+    ijk = np.stack(np.meshgrid(*(np.arange(n) for n in found.geometry.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(found.geometry.lps_from_ijk(ijk.reshape(-1, 3)) - CENTRE, axis=1).reshape(60, 60, 60)
+    np.testing.assert_array_equal(level.array[away > 92], np.asarray(found.array)[away > 92])
+    np.testing.assert_allclose(level.array[away < 40], -3.0 * 1.875 / 2, rtol=0.02)
+
+
+def test_a_level_box_is_as_bright_as_the_brain_found(monkeypatch):
+    head, _ = ball(Geometry.from_axes((120, 110, 100), np.eye(3), (1, 1, 1), center_lps_mm=CENTRE))
+    ramp = head.with_array(np.broadcast_to(np.arange(120.0)[:, None, None], (120, 110, 100)).astype(np.float32))
+    seen = []
+    monkeypatch.setattr(
+        brain_looks, "predict_channels", lambda bundle, channels: seen.append(channels[0]) or channels[0]
+    )
+    brain_looks.level_box(ramp, found_at_two_mm(), LEVELLED)
+    inside = seen[0][20:28, 20:28, 24:32]
+    assert 0.3 < inside.min() < inside.max() < 0.7
+    assert seen[0].max() <= 2.0
+    assert seen[0].min() >= -0.5

@@ -53,10 +53,15 @@ def read_heads(run: Run, say: Say) -> list[Head]:
 
 def painted_share(stage: Stage) -> float:
     """Return the share of painted heads among the samples, the one thing that can be set here."""
+    nothing_else_set(stage)
+    return _augmentation(**take(_augmentation, stage.augmentation, "augmentation"))
+
+
+def nothing_else_set(stage: Stage) -> None:
+    """Raise UsageError if the configuration asks for another network or loss."""
     for key in ("network", "loss"):
         if getattr(stage, key) is not None:
             raise UsageError(f"{stage.task} has a {key} of its own; leave {key} out of the configuration")
-    return _augmentation(**take(_augmentation, stage.augmentation, "augmentation"))
 
 
 def _augmentation(*, painted_share: float = 0.7) -> float:

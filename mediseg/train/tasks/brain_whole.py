@@ -1,7 +1,7 @@
 """``task: brain``: both parts of ``brain-unet`` go on together, each judged by its own distance.
 
-``start`` names a run of ``brain-fine`` (or of this task). ``data.folder`` and ``augmentation`` are those of
-``brain-coarse``.
+``start`` names a run of ``brain-fine`` (or of this task). ``data.folder`` is that of ``brain-coarse``;
+``augmentation`` is ``painted_share``, and ``level_share``: the share of samples that are level boxes about the brain.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import torch
 
 from mediseg.errors import UsageError
 from mediseg.train.brain import JointNet, joint_loss
+from mediseg.train.brain_level import LevelSampler
 from mediseg.train.brain_sampling import Sampler
 from mediseg.train.config import Run
 from mediseg.train.job import Job, Say
+from mediseg.train.settings import take
 from mediseg.train.start import started
-from mediseg.train.tasks.brain_coarse import READING, dev_pairs, painted_share, read_heads
+from mediseg.train.tasks.brain_coarse import READING, dev_pairs, nothing_else_set, read_heads
 from mediseg.train.tasks.brain_fine import bundle
 
 __all__ = ["bundle", "prepare"]
@@ -22,10 +24,16 @@ __all__ = ["bundle", "prepare"]
 
 def prepare(run: Run, say: Say) -> Job:
     """Read the heads; take up the network that ``start`` names."""
-    share = painted_share(run.stage)
+    nothing_else_set(run.stage)
+    painted_share, level_share = _augmentation(**take(_augmentation, run.stage.augmentation, "augmentation"))
     if not run.stage.start:
         raise UsageError("brain goes on from a whole network: name a run of brain-fine under start")
     # torch's stubs do not know memory_format by itself
     network = started(JointNet, run.stage.start).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    batch = Sampler(read_heads(run, say), run.stage.seed, painted_share=share)
+    whole = Sampler(read_heads(run, say), run.stage.seed, painted_share=painted_share)
+    batch = LevelSampler.over(whole, level_share)
     return Job(network, batch, joint_loss, dev_pairs(batch), READING)
+
+
+def _augmentation(*, painted_share: float = 0.7, level_share: float = 0.7) -> tuple[float, float]:
+    return painted_share, level_share
