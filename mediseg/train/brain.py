@@ -58,6 +58,21 @@ RUNTIME = {
         "use": "resample linearly to the image's own grid, then below 0, largest part, holes filled",
     },
 }
+COARSE_RUNTIME = {
+    **RUNTIME,
+    "name": "brain-unet-coarse",
+    "kind": "brain-coarse",
+    "input": {
+        "name": "image",
+        "dims": 3,
+        "spacing_mm": 2 * SPACING_MM,
+        "orientation": "RAS",
+        "pad_multiple": PAD_MULTIPLE // 2,
+        "pad": "zeros at the ends, after normalize",
+        "resample": "to 2 mm as the whole network says, then the mean of 2 x 2 x 2",
+        "normalize": {"kind": "percentiles", **NORMALIZE},
+    },
+}
 METADATA = {
     "version": "0.1.0",
     "changelog": {"0.1.0": "first version"},

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mediseg.errors import UsageError
+from mediseg.errors import UsageError, did_you_mean
 from mediseg.train.config import Stage
 from mediseg.train.export import export_bundle
 from mediseg.train.job import Model, task
@@ -15,13 +15,21 @@ from mediseg.train.job import Model, task
 SEPARATE = ("name", "version", "licence", "authors", "data_source", "description")
 
 
-def export_run(stage: Stage, run: Path, folder: Path, *, weights: str = "float32", metrics: Path | None = None) -> Path:
-    """Write the bundle of a run and return its model's path. Raises UsageError."""
+def export_run(
+    stage: Stage,
+    run: Path,
+    folder: Path,
+    *,
+    weights: str = "float32",
+    metrics: Path | None = None,
+    part: str | None = None,
+) -> Path:
+    """Write the bundle of a run, or of a part of its network, and return its model's path. Raises UsageError."""
     checkpoint = run / "checkpoint.pt"
     if not checkpoint.is_file():
         raise UsageError(f"{run} holds no checkpoint.pt yet: train first, with mediseg train")
-    model = task(stage.task).bundle(stage, checkpoint)
-    metadata = described(model.metadata, stage)
+    model = _model(stage, checkpoint, part)
+    metadata = described(model.metadata, stage if part is None else _named(stage, part))
     metadata["eval_metrics"] = _read(metrics)
     texts = [folder / "docs" / "README.md", folder / "LICENSE"]
     drafts = [draft_card(metadata, stage), draft_licence(stage)]
@@ -37,6 +45,23 @@ def export_run(stage: Stage, run: Path, folder: Path, *, weights: str = "float32
         licence=licence,
         rounding=_rounding(weights, model, stage),
     )
+
+
+def _model(stage: Stage, checkpoint: Path, part: str | None) -> Model:
+    module = task(stage.task)
+    if part is None:
+        return module.bundle(stage, checkpoint)
+    parts: Mapping[str, Callable[[Stage, Path], Model]] = getattr(module, "PARTS", {})
+    if part not in parts:
+        known = did_you_mean(part, parts) if parts else ": it is exported as a whole, without --part"
+        raise UsageError(f'the task {stage.task} has no part "{part}"{known}')
+    return parts[part](stage, checkpoint)
+
+
+def _named(stage: Stage, part: str) -> Stage:
+    """Return what is said of a bundle, for one of its parts: named after it, a companion itself."""
+    name = f"{stage.bundle.name}-{part}" if stage.bundle.name else None
+    return stage.model_copy(update={"bundle": stage.bundle.model_copy(update={"name": name, "companions": {}})})
 
 
 def described(metadata: Mapping[str, Any], stage: Stage) -> dict[str, Any]:

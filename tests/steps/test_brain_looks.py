@@ -146,3 +146,29 @@ def test_a_level_box_is_as_bright_as_the_brain_found(monkeypatch):
     assert 0.3 < inside.min() < inside.max() < 0.7
     assert seen[0].max() <= 2.0
     assert seen[0].min() >= -0.5
+
+
+def test_the_first_look_of_a_coarser_companion_lies_where_the_head_does(monkeypatch):
+    _, distance = ball(Geometry.from_axes((121, 111, 101), np.eye(3), (1, 1, 1), center_lps_mm=CENTRE))
+    coarse = Bundle("coarse", "1.0.0", "0", Path("model.onnx"), {"output": {"clip_mm": 8.0}})
+    whole = {"input": {"spacing_mm": 2.0, "orientation": "RAS"}, "output": {"clip_mm": 8.0}}
+    bundle = Bundle("whole", "1.0.0", "0", Path("model.onnx"), whole)
+    monkeypatch.setattr(Bundle, "companion", lambda self, kind: coarse if kind == "brain-coarse" else None)
+    monkeypatch.setattr(brain_looks, "predict", lambda model, image: image if model is coarse else None)
+    found = brain_looks.whole_head(distance, bundle)
+    assert found.geometry.codes == "RAS"
+    assert found.geometry.spacing_mm == pytest.approx((2, 2, 2))
+    truth = ball(found.geometry)[1].array
+    inner = np.abs(truth) < 4
+    assert np.abs(found.array - truth)[inner].max() < 0.5
+
+
+def test_halving_keeps_places_and_means():
+    geometry = Geometry.from_axes((4, 4, 5), np.eye(3), (2, 2, 2), center_lps_mm=CENTRE)
+    array = np.arange(80, dtype=np.float32).reshape(4, 4, 5)
+    half = brain_looks.halved(Volume(array, geometry))
+    assert half.geometry.shape == (2, 2, 3)
+    assert half.array[0, 0, 0] == pytest.approx(array[:2, :2, :2].mean())
+    assert half.array[0, 0, 2] == pytest.approx(array[:2, :2, 4].mean() / 2)  # an odd end: half of it is air
+    np.testing.assert_allclose(half.geometry.lps_from_ijk((0, 0, 0)), geometry.lps_from_ijk((0.5, 0.5, 0.5)))
+    assert half.geometry.spacing_mm == pytest.approx((4, 4, 4))

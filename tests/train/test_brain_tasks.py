@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from mediseg.errors import UsageError
-from mediseg.train.config import DataPart, Run, Stage
+from mediseg.train.config import BundlePart, DataPart, Run, Stage
 
 torch = pytest.importorskip("torch")
 
 from mediseg.train import brain_heads  # noqa: E402 -- after importorskip
 from mediseg.train.brain import BrainNet  # noqa: E402
+from mediseg.train.bundling import export_run  # noqa: E402
 from mediseg.train.tasks import brain_coarse, brain_fine, brain_whole  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -65,9 +68,34 @@ def test_what_the_brain_has_of_its_own_cannot_be_set(run, part):
         brain_coarse.painted_share(run(task="brain-coarse", **{part: "unet"}).stage)
 
 
-def test_the_coarse_part_alone_is_not_exported(run, tmp_path):
-    with pytest.raises(UsageError, match="holds the coarse part alone; train brain-fine from it"):
-        brain_coarse.bundle(run(task="brain-coarse").stage, tmp_path / "checkpoint.pt")
+def test_the_coarse_part_is_the_first_look_of_its_own_run_and_of_the_whole_one(tmp_path):
+    whole = BrainNet()
+    parts = {"own.pt": whole.coarse.state_dict(), "whole.pt": whole.state_dict()}
+    for name, weights in parts.items():
+        torch.save({"ema": weights}, tmp_path / name)
+    image = torch.randn(1, 1, 16, 16, 24)
+    wanted = whole.coarse.eval()(image)
+    own = brain_coarse.bundle(Stage(task="brain-coarse"), tmp_path / "own.pt")
+    part = brain_whole.PARTS["coarse"](Stage(task="brain"), tmp_path / "whole.pt")
+    for model in (own, part):
+        assert torch.equal(model.network(image), wanted)
+        assert model.metadata["mediseg"]["kind"] == "brain-coarse"
+        assert model.metadata["mediseg"]["input"]["spacing_mm"] == 4.0
+
+
+def test_a_part_is_exported_as_a_bundle_of_its_own(tmp_path):
+    torch.save({"ema": BrainNet().state_dict()}, tmp_path / "checkpoint.pt")
+    said = BundlePart(name="brainy", companions={"brain-coarse": "brainy-coarse"})
+    stage = Stage(task="brain", bundle=said)
+    path = export_run(stage, tmp_path, tmp_path / "out", weights="float16", part="coarse")
+    metadata = json.loads((tmp_path / "out" / "configs" / "metadata.json").read_text())
+    assert metadata["mediseg"]["name"] == "brainy-coarse"
+    assert "companions" not in metadata["mediseg"]
+    assert path.stat().st_size < 2_200_000
+    with pytest.raises(UsageError, match=r'the task brain has no part "coars" \(did you mean "coarse"\?\)'):
+        export_run(stage, tmp_path, tmp_path / "out", part="coars")
+    with pytest.raises(UsageError, match='has no part "coarse": it is exported as a whole'):
+        export_run(Stage(task="acpc"), tmp_path, tmp_path / "out", part="coarse")
 
 
 def test_both_parts_go_on_together_and_both_learn(run, tmp_path):

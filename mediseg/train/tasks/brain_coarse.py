@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
 from mediseg.errors import UsageError
-from mediseg.train.brain import CoarseNet, distance_loss
+from mediseg.train.brain import COARSE_RUNTIME, METADATA, BrainNet, CoarseNet, distance_loss
 from mediseg.train.brain_heads import Head, load_heads
 from mediseg.train.brain_sampling import COARSE_SIZES, SPACING_MM, Sampler
 from mediseg.train.config import Run, Stage
-from mediseg.train.job import Job, Say
+from mediseg.train.job import Job, Model, Say
 from mediseg.train.look import Reading
 from mediseg.train.loop import Batch
 from mediseg.train.settings import take
@@ -37,9 +36,18 @@ def prepare(run: Run, say: Say) -> Job:
     return Job(network, batch, distance_loss, dev_pairs(batch), READING)
 
 
-def bundle(stage: Stage, checkpoint: Path) -> NoReturn:
-    """Refuse: the coarse part is one half of a model."""
-    raise UsageError(f"{checkpoint.parent} holds the coarse part alone; train brain-fine from it and export that")
+def bundle(stage: Stage, checkpoint: Path) -> Model:
+    """Return the coarse part by itself: the first look at a whole head."""
+    return _as_model(started(CoarseNet, [str(checkpoint)]))
+
+
+def first_look(stage: Stage, checkpoint: Path) -> Model:
+    """Return the coarse part of a whole network, as the first look that belongs to it."""
+    return _as_model(started(BrainNet, [str(checkpoint)]).coarse)
+
+
+def _as_model(network: CoarseNet) -> Model:
+    return Model(network.eval(), {**METADATA, "mediseg": dict(COARSE_RUNTIME)}, (1, 1, 40, 48, 40), reading=READING)
 
 
 def read_heads(run: Run, say: Say) -> list[Head]:

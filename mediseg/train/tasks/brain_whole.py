@@ -16,10 +16,13 @@ from mediseg.train.config import Run
 from mediseg.train.job import Job, Say
 from mediseg.train.settings import take
 from mediseg.train.start import started
-from mediseg.train.tasks.brain_coarse import READING, dev_pairs, nothing_else_set, read_heads
+from mediseg.train.tasks.brain_coarse import READING, dev_pairs, first_look, nothing_else_set, read_heads
 from mediseg.train.tasks.brain_fine import bundle
 
-__all__ = ["bundle", "prepare"]
+__all__ = ["PARTS", "bundle", "prepare"]
+
+#: What else of a run can be exported: ``--part coarse`` gives the first look, a companion of the whole.
+PARTS = {"coarse": first_look}
 
 
 def prepare(run: Run, say: Say) -> Job:
