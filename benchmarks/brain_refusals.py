@@ -50,11 +50,11 @@ def made_up() -> Iterator[tuple[str, Volume]]:
     yield "nothing", Volume(faint, grid)
 
 
-def cut_heads(data: Path) -> Iterator[tuple[str, Volume]]:
+def cut_heads(data: Path, model: str) -> Iterator[tuple[str, Volume]]:
     """Yield the heads of DIR/heads with half of the brain beyond the image."""
     for path in sorted((data / "heads").glob("*/image.nii.gz")):
         head = mediseg.load(path).reorient("RAS")
-        where = np.argwhere(mediseg.extract_brain(head).mask.mask())
+        where = np.argwhere(mediseg.extract_brain(head, model=model).mask.mask())
         low, size = where.min(axis=0), np.ptp(where, axis=0)
         for name, cut in CUTS.items():
             start, stop = [0, 0, 0], list(head.geometry.shape)
@@ -92,7 +92,7 @@ def main() -> int:
     groups: dict[str, Iterator[tuple[str, Volume]]] = {
         "spines": spines(options.data),
         "made up": made_up(),
-        "cut heads": cut_heads(options.data),
+        "cut heads": cut_heads(options.data, options.model),
         "whole heads": whole_heads(options.data),
     }
     counts: dict[str, Counter[str]] = {}

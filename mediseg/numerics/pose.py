@@ -16,6 +16,12 @@ Floats = npt.NDArray[np.float64]
 #: Turns (degrees about the first, second and third axis) from which the search starts.
 _STARTS_DEG = ((0, 0, 0), (30, 0, 0), (-30, 0, 0), (0, 30, 0), (0, -30, 0), (0, 0, 30), (0, 0, -30))
 _STEPS = 30
+#: A shape much smaller or larger than this is not it: the search stops there.
+_SIZES = (0.3, 3.0)
+#: Sizes differ by so much (standard deviation of the logarithm), and what a size so far off costs, in mm2: far less
+#: than a whole outline says of its size, enough that half a shape is not taken for a small one.
+_SIZE_SPREAD = 0.1
+_SIZE_COST_MM2 = 1.0
 #: Points further than this from the border do not pull harder (Huber).
 _ROBUST_MM = 4.0
 
@@ -25,7 +31,7 @@ class Pose:
     """``point -> size * turn @ point + shift``: mm about the shape's own middle to mm in the image.
 
     ``turn`` (3, 3) is a rotation, ``shift`` (3,) is in mm. ``residual_mm`` is the root mean square distance of the
-    points from the border, robustly, over those that lie within the image; ``seen`` is the share of these.
+    points from the border, robustly, over those that lie within the image; ``seen`` is their share.
     """
 
     turn: Floats
@@ -78,9 +84,8 @@ def _descend(field: _Field, points: Floats, turn: Floats, size: float, shift: Fl
     now = _judged(field, points, turn, size, shift)
     for _ in range(steps):
         step = _step(now, damping)
-        moved = _judged(
-            field, points, _rotation(step[:3]) @ now.turn, now.size * float(np.exp(step[6])), now.shift + step[3:6]
-        )
+        grown = float(np.clip(now.size * np.exp(np.clip(step[6], -1, 1)), *_SIZES))
+        moved = _judged(field, points, _rotation(step[:3]) @ now.turn, grown, now.shift + step[3:6])
         if moved.cost < now.cost:
             gain, now, damping = now.cost - moved.cost, moved, max(damping / 3, 1e-6)
             if gain < 1e-7 * now.cost:
@@ -89,13 +94,12 @@ def _descend(field: _Field, points: Floats, turn: Floats, size: float, shift: Fl
             damping *= 4
             if damping > 1e3:
                 break
-    kept = now.weight > 0
-    return Pose(now.turn, now.size, now.shift, float(np.sqrt(now.cost)), float(kept.mean()))
+    return Pose(now.turn, now.size, now.shift, now.residual_mm, float((now.weight > 0).mean()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A pose, and how well it fits: ``cost`` is the mean of the squared, robust distances of what is seen."""
+    """A pose, and how well it fits: ``cost`` is what the search lowers, in mm2."""
 
     turn: Floats
     size: float
@@ -104,6 +108,7 @@ class _Judged:
     distance: Floats
     slope: Floats
     weight: Floats
+    residual_mm: float
     cost: float
 
 
@@ -113,10 +118,11 @@ def _judged(field: _Field, points: Floats, turn: Floats, size: float, shift: Flo
     far = np.maximum(np.abs(distance), 1e-9)
     weight = np.where(within, np.minimum(1.0, _ROBUST_MM / far), 0.0)
     huber = np.where(far <= _ROBUST_MM, far**2, 2 * _ROBUST_MM * far - _ROBUST_MM**2)
-    seen = int(within.sum())
+    seen = float(within.mean())
+    square = float(huber[within].mean()) if seen else np.inf
     # a pose that hides the shape beyond the image's edge is no better for it
-    cost = float(huber[within].sum() / seen) * len(points) / seen if seen else np.inf
-    return _Judged(turn, size, shift, arms, distance, slope, weight, cost)
+    cost = (square / seen if seen else np.inf) + _SIZE_COST_MM2 * (np.log(size) / _SIZE_SPREAD) ** 2
+    return _Judged(turn, size, shift, arms, distance, slope, weight, float(np.sqrt(square)), float(cost))
 
 
 def _step(now: _Judged, damping: float) -> Floats:
@@ -124,9 +130,12 @@ def _step(now: _Judged, damping: float) -> Floats:
     along = (now.arms * now.slope).sum(axis=1, keepdims=True)
     jacobian = np.concatenate([across, now.slope, along], axis=1)
     scale = jacobian * now.weight[:, None]
-    square = jacobian.T @ scale
+    square, slope = jacobian.T @ scale, scale.T @ now.distance
+    stiffness = np.count_nonzero(now.weight) * _SIZE_COST_MM2 / _SIZE_SPREAD**2
+    square[6, 6] += stiffness
+    slope[6] += stiffness * np.log(now.size)
     square += damping * np.diag(np.diag(square) + 1e-9)
-    return np.asarray(-np.linalg.solve(square, scale.T @ now.distance))
+    return np.asarray(-np.linalg.solve(square, slope))
 
 
 def _turned(degrees: tuple[int, int, int]) -> Floats:

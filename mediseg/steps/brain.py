@@ -1,4 +1,4 @@
-"""Brain extraction: networks predict the signed distance to the brain's border, at 2 mm, then at 1 mm about it."""
+"""Brain extraction: a network predicts the signed distance to the brain's border, in a level box about the brain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mediseg.errors import Code, Refusal, Warn
 from mediseg.inference import load_bundle
 from mediseg.numerics.shapes import largest_component
 from mediseg.results import Brain
-from mediseg.steps.brain_looks import at_border, level_box, whole_head
+from mediseg.steps.brain_looks import brain_pose, level_box, whole_head
 from mediseg.steps.setting import Setting
 from mediseg.volume import CodedConcept, Segment, Segmentation, Volume
 
@@ -37,26 +37,24 @@ def extract_brain(
     """Return the whole brain with ventricular and sulcal CSF, inside the inner skull, down to the foramen magnum.
 
     Any MR contrast and orientation. The mask is one part without holes on the head's own grid; ``distance`` is in mm,
-    negative inside, clipped at +-8. ``confidence`` is the product of three marks in 0..1: a plausible volume, a
-    distance map that rises by 1 mm a mm at the border, and how little of the border lies on the image's edge.
+    negative inside, clipped at +-8. ``confidence`` is the product of four marks in 0..1: a plausible volume, a brain's
+    shape, a distance map that rises by 1 mm a mm at the border, and how little of that lies on the image's edge.
 
     Raises Refusal when there is no whole brain.
     """
     bundle = load_bundle(model, "brain")
     if min(head.geometry.shape) < 2:
         raise Refusal("a single slice holds no whole brain; this step needs a volume")
-    raw = whole_head(head, bundle)
-    found = raw.with_array(_one_part(raw.array, 0.0))
-    if "level" in bundle.settings["input"] and (found.array < 0).any():
-        raw = level_box(head, found, bundle)
-        found = raw.with_array(_one_part(raw.array, 0.0))
-    volume_ml = float(np.count_nonzero(found.array <= 0)) * found.geometry.voxel_mm3 / 1000
-    confidence = _volume_mark(volume_ml) * _slope_mark(raw.array, bundle.spacing_mm)
+    first = whole_head(head, bundle)
+    found = first.with_array(_one_part(first.array, 0.0))
+    pose = brain_pose(found, bundle)
+    raw = level_box(head, found, pose, bundle)
+    volume_ml = float(np.count_nonzero(_one_part(raw.array, 0.0) <= 0)) * raw.geometry.voxel_mm3 / 1000
+    marks = _volume_mark(volume_ml), _slope_mark(raw.array, bundle.spacing_mm), _shape_mark(pose.residual_mm)
+    confidence = float(np.prod(marks))
     if volume_ml < _PLAUSIBLE_ML[0] / 2 or confidence < _MIN_CONFIDENCE:
         raise Refusal(f"no whole brain found: {volume_ml:.0f} ml look like brain, confidence {confidence:.2f}")
-    border = bundle.companion("brain-border")
-    fine = found if border is None else at_border(head, found, border)
-    cleaned = fine.with_array(_one_part(fine.array, border_mm))
+    cleaned = raw.with_array(_one_part(raw.array, border_mm))
     distance = cleaned.resample(head.geometry, fill=float(bundle.settings["output"]["clip_mm"]))
     inside = np.asarray(distance.array <= border_mm)
     if not csf:
@@ -93,6 +91,11 @@ def _slope_mark(distance: Float, spacing_mm: float) -> float:
         return 0.0
     slope = np.sqrt(sum(np.square(g) for g in np.gradient(distance, spacing_mm)))[near]
     return float(np.clip((np.median(slope) - 0.4) / 0.35, 0, 1))
+
+
+def _shape_mark(residual_mm: float) -> float:
+    """What looked like a brain at first lies on a brain's outline (whole heads: within 2.4 mm), or it is none."""
+    return float(np.clip((5.0 - residual_mm) / 2.5, 0, 1))
 
 
 def _edges(mask: Segmentation) -> tuple[tuple[Warn, ...], float]:

@@ -292,11 +292,6 @@ def _bias(shape: tuple[int, ...], rng: Rng) -> FloatArray:
     return np.exp(_interpolated(rng.normal(0.0, rng.uniform(0.05, 0.5), knots), shape))
 
 
-def smooth_field(shape: tuple[int, ...], knots: int, size: float, rng: Rng) -> FloatArray:
-    """Return a smooth field of the standard deviation ``size`` at its ``knots`` along each axis."""
-    return _interpolated(rng.normal(0.0, size, (knots,) * 3), shape)
-
-
 def _interpolated(coarse: npt.NDArray[np.float64], shape: tuple[int, ...]) -> FloatArray:
     values = torch.from_numpy(coarse.astype(np.float32))[None, None]
     field = functional.interpolate(values, size=shape, mode="trilinear", align_corners=True)

@@ -32,7 +32,6 @@ TASKS = {
     "brain-coarse": "mediseg.train.tasks.brain_coarse",
     "brain-fine": "mediseg.train.tasks.brain_fine",
     "brain": "mediseg.train.tasks.brain_whole",
-    "brain-border": "mediseg.train.tasks.brain_border",
 }
 
 
