@@ -12,7 +12,7 @@ SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "s
 
 _ALLOWED_SKIPS = re.compile(
     r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|chromium|needs POSIX|could not import '"
-    r"(torch|monai|onnx|packaging.*|pynetdicom|starlette|httpx|tree_sitter.*|cyclonedx.*|distributed)'"
+    r"(torch|monai|onnx|packaging.*|pynetdicom|starlette|httpx|fpdf|tree_sitter.*|cyclonedx.*|distributed)'"
 )
 _unexplained: list[str] = []
 

@@ -40,7 +40,7 @@ def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads:
         raise UsageError("--out lies inside the watched folder: results would be taken for new studies")
     check_models(load_recipe(recipe))
     owner = Owner(out)
-    config = NodeConfig(out, (Rule(recipe),), quiet_seconds=quiet_seconds, keep_days=0, threads=threads)
+    config = NodeConfig(out, (Rule(recipe),), quiet_seconds=quiet_seconds, keep_days=0, threads=threads, report="none")
     queue = Queue(out)
     service = Service(config, queue, Audit(out))
     service.start()

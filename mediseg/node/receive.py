@@ -100,6 +100,8 @@ class Receiver:
         write_bytes_atomically(folder / name, data)
         flush_folder(folder)
         is_new = self._queue.received(key, folder, name, hashlib.sha256(data).hexdigest(), time.time())
+        if not (folder / name).is_file():  # its study was dropped or has expired between the two lines above
+            return self._turned_away(event, "dropped_meanwhile", OUT_OF_RESOURCES)
         if is_new:
             self._audit.note("received", work=key, caller=event.assoc.requestor.ae_title.strip())
         return SUCCESS

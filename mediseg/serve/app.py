@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import shutil
 from collections.abc import Awaitable, Callable
 from html import escape
@@ -16,14 +15,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from mediseg.errors import MedisegError
 from mediseg.serve.jobs import Job, Jobs
 from mediseg.serve.openapi import SUFFIXES, description
+from mediseg.web import HEADERS, LOOPBACK, POLICY, Secret, bound, problem, server
 
 COOKIE = "mediseg"
-HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccd}"
@@ -35,7 +31,7 @@ class Service:
     """The service's state: its jobs, its token, and how large an input may be."""
 
     def __init__(self, folder: Path, token: str, *, max_mb: int = 4096, threads: int = 2) -> None:
-        self.folder, self._token, self._max_bytes = folder, token, max_mb * 1_000_000
+        self.folder, self._secret, self._max_bytes = folder, Secret(token), max_mb * 1_000_000
         self.jobs = Jobs(folder, threads)
 
     def app(self) -> Starlette:
@@ -51,20 +47,15 @@ class Service:
             Route("/v1/cases/{id}", guarded(self._cancel), methods=["DELETE"]),
             Route("/v1/cases/{id}/files/{name:path}", guarded(self._file)),
         ]
-        # a page of the web whose name was made to point here (DNS rebinding) asks for another host
-        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)]
-        return Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _problem})
-
-    def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._token.encode())
+        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))]
+        return Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: problem})
 
     def _guarded(self, handler: Handler) -> Handler:
         async def call(request: Request) -> Response:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not self._is_token(token.strip()):
+            if not self._secret.is_bearer(request.headers.get("Authorization", "")):
                 raise HTTPException(401, "send the service's token: Authorization: Bearer ...")
             response = await handler(request)
-            response.headers.update(_HEADERS)
+            response.headers.update(HEADERS)
             return response
 
         return call
@@ -135,13 +126,13 @@ class Service:
     async def _page(self, request: Request) -> Response:
         """The list for a person. ``/?token=...`` once, then a cookie that no script reads and no other site sends."""
         given = request.query_params.get("token", "")
-        if given and self._is_token(given):
+        if given and self._secret.is_(given):
             answer: Response = RedirectResponse("/", status_code=303)
-            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+            answer.set_cookie(COOKIE, self._secret.token, httponly=True, samesite="strict")
             return answer
-        if not self._is_token(request.cookies.get(COOKIE, "")):
+        if not self._secret.is_(request.cookies.get(COOKIE, "")):
             raise HTTPException(401, "open the address that mediseg serve has printed, with its token")
-        return HTMLResponse(_page(self.jobs.all()), headers={**_HEADERS, "Content-Security-Policy": _POLICY})
+        return HTMLResponse(_page(self.jobs.all()), headers={**HEADERS, "Content-Security-Policy": POLICY})
 
 
 def _page(jobs: list[Job]) -> str:
@@ -159,22 +150,11 @@ def _page(jobs: list[Job]) -> str:
     )
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=_HEADERS)
-
-
 def listen(service: Service, port: int) -> None:
-    """Serve on loopback until stopped. Raises MedisegError where the port cannot be used."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        service.app(), host="127.0.0.1", port=port, log_level="error", access_log=False, server_header=False,
-        timeout_graceful_shutdown=5,
-    )  # fmt: skip
+    """Serve on loopback until stopped. Raises UsageError where the port cannot be used."""
+    listening = bound("127.0.0.1", port)
     try:
-        uvicorn.Server(config).run()
-    except SystemExit as error:
-        raise MedisegError(f"port {port} of 127.0.0.1 cannot be used; choose another with --port") from error
+        server(service.app()).run(sockets=[listening])
     finally:
         service.jobs.close()
+        listening.close()

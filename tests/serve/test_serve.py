@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from mediseg.cli.serve import token_in
 from mediseg.errors import OutputError
+from mediseg.web import token_in
 from tests.heads import shaded_ball, write_nifti
 
 pytest.importorskip("starlette")
