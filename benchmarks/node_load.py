@@ -169,12 +169,12 @@ def write_studies(trial: Trial) -> None:
 
     for n in range(trial.studies):
         folder = trial.folder / "studies" / f"{n}"
-        if (folder / "whole").exists():
+        if folder.with_suffix(".whole").exists():
             continue
         is_stub = trial.recipe == "stub"
         array = ramp((16, 16, trial.slices)) if is_stub else shaded_ball(trial.slices).astype(np.int16)
         write_series(folder, array, sagittal(array.shape, (192 / trial.slices,) * 3), change=uids_of(n))
-        (folder / "whole").touch()
+        folder.with_suffix(".whole").touch()
 
 
 def uids_of(n: int) -> Any:
@@ -235,7 +235,7 @@ def send_studies(trial: Trial, node: Node, todo: list[int]) -> None:
             if not todo:
                 return
             n = todo.pop(0)
-        files = sorted(str(path) for path in (trial.folder / "studies" / f"{n}").glob("*.dcm"))
+        files = sorted(str(path) for path in (trial.folder / "studies" / f"{n}").iterdir())
         began, tries, answers = time.time(), 0, 0
         while not trial.stop.is_set():
             tries += 1
@@ -377,10 +377,11 @@ def write_config(trial: Trial) -> Path:
 
 def stub_node(folder: Path, port: float, archive: float, quiet_s: float) -> None:
     """Receiver, queue, loop, sender and status page as ``mediseg node`` has them, around ``stub_work``."""
+    from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
     from mediseg.node.config import Caller, Destination, NodeConfig, Rule, StatusPage
     from mediseg.node.page import show
-    from mediseg.node.queue import Owner, Queue
+    from mediseg.node.queue import Queue
     from mediseg.node.receive import Receiver
     from mediseg.node.service import Service
 

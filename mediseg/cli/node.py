@@ -81,8 +81,9 @@ def _listen(config: NodeConfig) -> int:
     wanted = ("pynetdicom", "starlette", "uvicorn") if config.status else ("pynetdicom",)
     if missing := [name for name in wanted if find_spec(name) is None]:
         raise UsageError(f'a DICOM node needs {" and ".join(missing)}: pip install "mediseg[node]"')
+    from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
-    from mediseg.node.queue import Owner, Queue
+    from mediseg.node.queue import Queue
     from mediseg.node.receive import Receiver
     from mediseg.node.service import Service
 

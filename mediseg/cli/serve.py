@@ -27,10 +27,14 @@ def command(out: Path, port: int, max_mb: int, threads: int, debug: bool) -> int
     """
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise UsageError(f'the service needs {" and ".join(missing)}: pip install "mediseg[serve]"')
+    from mediseg.io.owner import Owner
     from mediseg.serve.app import Service, listen
     from mediseg.web import token_in
 
-    token = token_in(out)
-    click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
-    listen(Service(out, token, max_mb=max_mb, threads=threads), port)
+    token, owner = token_in(out), Owner(out)
+    try:
+        click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
+        listen(Service(out, token, max_mb=max_mb, threads=threads), port)
+    finally:
+        owner.release()
     return 0

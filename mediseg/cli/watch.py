@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads: int, once: bool, debug: bool) -> int:
     """Work on every study, zip or file that appears in DIR, each once; results land in --out, a folder each."""
     from mediseg.casefile import check_models
+    from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
     from mediseg.node.config import NodeConfig, Rule
-    from mediseg.node.queue import Owner, Queue
+    from mediseg.node.queue import Queue
     from mediseg.node.service import Service
     from mediseg.recipe import load_recipe
 

@@ -213,7 +213,8 @@ def _check(config: NodeConfig, name: str) -> None:
 
 def _check_addresses(config: NodeConfig, name: str) -> None:
     archives = [one for one in config.destinations if isinstance(one, Destination)]
-    for title in (config.ae_title, *(one.ae_title for one in (*config.callers, *archives))):
+    others = [*(one.ae_title for one in config.callers), *(one.ae_title for one in archives)]
+    for title in (config.ae_title, *others):
         if not _TITLE.fullmatch(title):
             raise UsageError(f'{name}: "{title}" is no AE title (1 to 16 characters, no backslash)')
     pages = () if config.status is None else (config.status.port,)

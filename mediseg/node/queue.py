@@ -338,20 +338,3 @@ def _work(row: Sequence[object]) -> Work:
 def _entry(row: Sequence[object]) -> Entry:
     objects, sent, to_send, not_sent = (int(str(n)) for n in row[7:11])
     return Entry(_work(row[:6]), float(str(row[6])), objects, sent, to_send, not_sent, str(row[11] or ""))
-
-
-class Owner:
-    """Lets one process at a time work on a folder: a lock that dies with its process, on every system."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._base = sqlite3.connect(folder / "owner.sqlite", timeout=0, check_same_thread=False)
-        try:
-            self._base.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            self._base.close()
-            raise UsageError(f"another process works on the folder {folder.name}; end it first") from error
-
-    def release(self) -> None:
-        """Let another process have the folder."""
-        self._base.close()

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from mediseg.errors import OutputError
 from mediseg.serve.jobs import Job, Jobs
 from mediseg.serve.openapi import SUFFIXES, description
 from mediseg.web import HEADERS, LOOPBACK, POLICY, Secret, bound, problem, server
@@ -84,12 +85,12 @@ class Service:
         job = self.jobs.new(recipe, suffix)
         try:
             await self._take(request, job)
-        except (HTTPException, ClientDisconnect, OSError) as error:
+            self.jobs.begin(job)
+        except (HTTPException, ClientDisconnect, OSError, OutputError) as error:
             shutil.rmtree(job.source.parents[1], ignore_errors=True)
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, OutputError)):
                 raise HTTPException(507, "the input cannot be written: no room, or no permission") from error
             raise
-        self.jobs.begin(job)
         return JSONResponse(job.to_dict(), status_code=202)
 
     async def _take(self, request: Request, job: Job) -> None:
@@ -114,7 +115,10 @@ class Service:
 
     async def _cancel(self, request: Request) -> Response:
         job = self._job(request)
-        self.jobs.cancel(job)
+        try:
+            self.jobs.cancel(job)
+        except OutputError as error:
+            raise HTTPException(507, "the case is cancelled, but that cannot be written: no room") from error
         return JSONResponse(job.to_dict())
 
     async def _file(self, request: Request) -> Response:
@@ -132,7 +136,10 @@ class Service:
             return answer
         if not self._secret.is_(request.cookies.get(COOKIE, "")):
             raise HTTPException(401, "open the address that mediseg serve has printed, with its token")
-        return HTMLResponse(_page(self.jobs.all()), headers={**HEADERS, "Content-Security-Policy": POLICY})
+        headers = {**HEADERS, "Content-Security-Policy": POLICY}
+        if request.query_params.get("refresh"):
+            headers["Refresh"] = "10"
+        return HTMLResponse(_page(self.jobs.all()), headers=headers)
 
 
 def _page(jobs: list[Job]) -> str:
@@ -144,8 +151,9 @@ def _page(jobs: list[Job]) -> str:
     head = "".join(f'<th scope="col">{word}</th>' for word in ("Case", "Recipe", "State", "Progress", "Reason"))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>mediseg</title>'
-        f'<meta http-equiv="refresh" content="5"><style>{_STYLE}</style></head><body><main><h1>mediseg</h1>'
-        f"<p>{len(jobs)} cases. Research use only; not a medical device.</p>"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f"<body><main><h1>Cases of this service</h1><p>{len(jobs)} cases. Research use only; not a medical device.</p>"
+        '<p><a href="/">Look again</a> · <a href="/?refresh=10">every 10 s</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></main></body></html>"
     )
 

@@ -225,7 +225,7 @@ def test_the_page_beside_a_node_and_a_port_that_is_taken(config, queue):
     settings = dataclasses.replace(config, status=StatusPage(port=0))
     listener, address = show(settings, queue, Audit(config.folder), 11112)
     try:
-        with urllib.request.urlopen(address, timeout=20) as answer:
+        with urllib.request.urlopen(address, timeout=90) as answer:
             assert b"Studies of this node" in answer.read()
         taken = dataclasses.replace(config, status=StatusPage(port=listener.port))
         with pytest.raises(UsageError, match=f"port {listener.port} of 127.0.0.1 cannot be used"):

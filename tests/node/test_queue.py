@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from mediseg.errors import OutputError, UsageError
-from mediseg.node.queue import MOST_SENDS, Owner, Queue, wait_s
+from mediseg.io.owner import Owner
+from mediseg.node.queue import MOST_SENDS, Queue, wait_s
 
 
 @pytest.fixture

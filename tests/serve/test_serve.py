@@ -110,6 +110,69 @@ def test_a_waiting_case_is_cancelled_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_list_survives_the_end_of_the_service(tmp_path):
+    first = Jobs(tmp_path, 1)
+    ended, waiting = first.new("bias", ".zip"), first.new("bias", ".nii.gz")
+    ended.source.write_bytes(b"hello")
+    write_nifti(waiting.source, shaded_ball(24).astype(np.float32), 8.0)
+    first.begin(ended)
+    deadline = time.monotonic() + 120
+    while ended.state in ("waiting", "running") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    waiting.keep()  # killed before it was taken up
+    first.close()
+    cut_off = first.new("bias", ".zip")  # killed while its input came
+    damaged = tmp_path / "case-0123456789abcdef"
+    damaged.mkdir()
+    (damaged / "job.json").write_text("{")
+    second = Jobs(tmp_path, 1)
+    assert {job.id for job in second.all()} == {ended.id, waiting.id, damaged.name}
+    assert second.get(ended.id).to_dict() == ended.to_dict()
+    assert second.get(damaged.name).reason == "what was known of it cannot be read"
+    assert not cut_off.source.parents[1].exists()
+    while second.get(waiting.id).state in ("waiting", "running") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second.close()
+    assert second.get(waiting.id).state == "done"
+    third = Jobs(tmp_path, 1)
+    third.close()
+    assert "report.json" in third.get(waiting.id).outputs
+    assert third.get(waiting.id).file("report.json").is_file()
+
+
+def test_what_the_services_end_cuts_off_is_begun_again(tmp_path, monkeypatch):
+    from mediseg.errors import Cancelled
+    from mediseg.serve import jobs as module
+
+    begun = []
+
+    def run(recipe, source, out, *, options, progress, cancel):
+        begun.append(source)
+        while not cancel():
+            time.sleep(0.01)
+        raise Cancelled("cut off")
+
+    monkeypatch.setattr(module, "run", run)
+    first = Jobs(tmp_path, 1)
+    job = first.new("bias", ".zip")
+    job.source.write_bytes(b"x")
+    first.begin(job)
+    while not begun:
+        time.sleep(0.01)
+    first.close()
+    second = Jobs(tmp_path, 1)
+    while len(begun) < 2:
+        time.sleep(0.01)
+    second.cancel(second.get(job.id))  # by its user, this time
+    while second.get(job.id).state != "cancelled":
+        time.sleep(0.01)
+    second.close()
+    third = Jobs(tmp_path, 1)
+    third.close()
+    assert third.get(job.id).state == "cancelled"
+    assert len(begun) == 2
+
+
 def test_a_case_that_is_not_there(client):
     assert client.delete("/v1/cases/none", headers=BEARER).status_code == 404
     assert client.get("/v1/cases/none", headers=BEARER).json() == {"error": "there is no such case"}
