@@ -11,9 +11,9 @@ import pytest
 SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 _ALLOWED_SKIPS = re.compile(
-    r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|onnxruntime-node|Mono|chromium|needs POSIX|"
+    r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|npm's |Mono|chromium|needs POSIX|"
     r"could not import '(torch|monai|onnx|packaging.*|"
-    r"pynetdicom|starlette|httpx|fpdf|tree_sitter.*|cyclonedx.*|distributed)'"
+    r"pynetdicom|starlette|httpx|fpdf|trustme|tree_sitter.*|cyclonedx.*|distributed)'"
 )
 _unexplained: list[str] = []
 

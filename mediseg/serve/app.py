@@ -43,7 +43,7 @@ class Service:
             Route("/openapi.json", guarded(self._openapi)),
             Route("/v1/recipes", guarded(self._recipes)),
             Route("/v1/cases", guarded(self._list), methods=["GET"]),
-            Route("/v1/cases", guarded(self._submit), methods=["POST"]),
+            Route("/v1/cases", guarded(self._submit, "recipe", "suffix"), methods=["POST"]),
             Route("/v1/cases/{id}", guarded(self._one), methods=["GET"]),
             Route("/v1/cases/{id}", guarded(self._cancel), methods=["DELETE"]),
             Route("/v1/cases/{id}/files/{name:path}", guarded(self._file)),
@@ -51,10 +51,15 @@ class Service:
         middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))]
         return Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: problem})
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _guarded(self, handler: Handler, *known: str) -> Handler:
+        """Return a handler that wants the token and takes no other query parameters than these, each once."""
+
         async def call(request: Request) -> Response:
             if not self._secret.is_bearer(request.headers.get("Authorization", "")):
                 raise HTTPException(401, "send the service's token: Authorization: Bearer ...")
+            given = [name for name, _ in request.query_params.multi_items()]
+            if not set(given) <= set(known) or len(given) > len(set(given)):
+                raise HTTPException(400, f"parameters are {', '.join(known) or 'none'}, each once")
             response = await handler(request)
             response.headers.update(HEADERS)
             return response
@@ -63,8 +68,9 @@ class Service:
 
     async def _openapi(self, request: Request) -> Response:
         import mediseg
+        from mediseg.recipe import recipe_names
 
-        return JSONResponse(description(mediseg.__version__))
+        return JSONResponse(description(mediseg.__version__, recipe_names()))
 
     async def _recipes(self, request: Request) -> Response:
         from mediseg.recipe import recipe_names

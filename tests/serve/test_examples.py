@@ -9,18 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.browser import node_modules
 from tests.heads import shaded_ball, write_nifti
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MODELS = Path(__file__).parents[2] / "models"
-
-
-def _node_modules():
-    """Return where onnxruntime-node is installed (MEDISEG_NODE_MODULES, else the repository's folder), or skip."""
-    folder = Path(os.environ.get("MEDISEG_NODE_MODULES", EXAMPLES))
-    if shutil.which("node") is None or not (folder / "node_modules" / "onnxruntime-node").is_dir():
-        pytest.skip("onnxruntime-node is not installed (npm; MEDISEG_NODE_MODULES)")
-    return folder
 
 
 @pytest.mark.conformance
@@ -29,7 +22,7 @@ def test_another_runtime_gives_the_same_probabilities_from_the_bundle_alone(tmp_
     from mediseg.phantom import phantom_head
     from mediseg.steps.midsagittal import find_midsagittal
 
-    folder = _node_modules()
+    folder = node_modules("onnxruntime-node")
     upright = find_midsagittal(phantom_head()).image.reorient("PIR")
     small = upright.resample(upright.geometry.with_spacing((1.0, 1.0, upright.geometry.spacing_mm[2])))
     image = np.ascontiguousarray(small.array[:, :, 0].T, "<f4")
