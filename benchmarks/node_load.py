@@ -150,7 +150,7 @@ def run(trial: Trial) -> dict[str, Any]:
 def kill_now_and_then(trial: Trial, node: Node) -> None:
     """Wait; where there are kills left, kill the node at a random moment of its life and start it again."""
     if trial.known["kills"] >= trial.kills:
-        time.sleep(1.0)
+        time.sleep(4.0)
         return
     node.await_listening()
     time.sleep(random.uniform(0.0, trial.kill_within_s))
@@ -247,7 +247,7 @@ def send_studies(trial: Trial, node: Node, todo: list[int]) -> None:
             answers += successes
             if sent.returncode == 0 and successes == len(files):
                 break
-            time.sleep(0.5)
+            time.sleep(2.0)
         else:
             return
         with trial.lock:
@@ -255,10 +255,10 @@ def send_studies(trial: Trial, node: Node, todo: list[int]) -> None:
 
 
 def watch_memory(trial: Trial, node: Node) -> None:
-    """The node's resident memory beside the number of studies it has ended, every second."""
+    """The node's resident memory beside the number of studies it has ended, every 5 s."""
     import psutil
 
-    while not trial.stop.wait(1.0):
+    while not trial.stop.wait(5.0):
         try:
             resident_mb = psutil.Process(node.process.pid).memory_info().rss / 1e6
         except psutil.Error:

@@ -21,7 +21,12 @@ public class Case
 
 public static class ServeClient
 {
-    public static async Task<int> Main(string[] arguments)
+    public static int Main(string[] arguments)
+    {
+        return Run(arguments).GetAwaiter().GetResult();
+    }
+
+    private static async Task<int> Run(string[] arguments)
     {
         string folder = arguments[0], recipe = arguments[1], study = arguments[2], report = arguments[3];
         string port = arguments.Length > 4 ? arguments[4] : "8321";
