@@ -16,39 +16,13 @@ pytest.importorskip("pynetdicom")
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
 
-import httpx
-
 from mediseg.node.page import COOKIE, Page, show
 from mediseg.node.receive import study_key
+from tests.asgi import Client
 
 TOKEN = "a-token-that-is-long-enough"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PACS = Destination("PACS", "127.0.0.1", 104)
-
-
-class _Client:
-    """Asks the application itself; httpx can only do so asynchronously."""
-
-    def __init__(self, app, base_url):
-        self._transport, self._base = httpx.ASGITransport(app), base_url
-        self.cookies = {}
-
-    def _ask(self, method, path, **options):
-        import asyncio
-
-        async def ask():
-            async with httpx.AsyncClient(
-                transport=self._transport, base_url=self._base, cookies=self.cookies
-            ) as client:
-                return await client.request(method, path, **options)
-
-        return asyncio.run(ask())
-
-    def get(self, path, **options):
-        return self._ask("GET", path, **options)
-
-    def post(self, path, **options):
-        return self._ask("POST", path, **options)
 
 
 @pytest.fixture
@@ -64,7 +38,7 @@ def queue(config):
 
 
 def _client(config, queue, base_url="http://127.0.0.1"):
-    return _Client(Page(config, queue, Audit(config.folder), TOKEN, 11112).app(), base_url)
+    return Client(Page(config, queue, Audit(config.folder), TOKEN, 11112).app(), base_url)
 
 
 @pytest.fixture

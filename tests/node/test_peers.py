@@ -1,4 +1,4 @@
-"""The measured proof in small: DCMTK's senders and archive, a node that is killed meanwhile; nothing lost or doubled."""
+"""The measured proof in small: DCMTK sends and receives, the node is killed meanwhile; nothing lost or doubled."""
 
 import importlib.util
 import sys

@@ -11,10 +11,9 @@ from tests.heads import shaded_ball, write_nifti
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
-from starlette.testclient import TestClient
-
 from mediseg.serve.app import Service
 from mediseg.serve.jobs import Job, Jobs
+from tests.asgi import Client
 
 TOKEN = "a-token-that-is-long-enough"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -30,7 +29,7 @@ def service(tmp_path):
 
 @pytest.fixture
 def client(service):
-    return TestClient(service.app(), base_url=HOST, follow_redirects=False)
+    return Client(service.app(), HOST)
 
 
 def _ended(client, key):
@@ -55,7 +54,7 @@ def test_nothing_without_the_token_in_the_header(client, path, headers):
 
 
 def test_another_host_name_is_refused(service):
-    client = TestClient(service.app(), base_url="http://evil.example")
+    client = Client(service.app(), "http://evil.example")
     assert client.get("/v1/recipes", headers=BEARER).status_code == 400
 
 
