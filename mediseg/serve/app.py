@@ -42,10 +42,8 @@ class Service:
             Route("/", self._page),
             Route("/openapi.json", guarded(self._openapi)),
             Route("/v1/recipes", guarded(self._recipes)),
-            Route("/v1/cases", guarded(self._list), methods=["GET"]),
-            Route("/v1/cases", guarded(self._submit, "recipe", "suffix"), methods=["POST"]),
-            Route("/v1/cases/{id}", guarded(self._one), methods=["GET"]),
-            Route("/v1/cases/{id}", guarded(self._cancel), methods=["DELETE"]),
+            _route("/v1/cases", GET=guarded(self._list), POST=guarded(self._submit, "recipe", "suffix")),
+            _route("/v1/cases/{id}", GET=guarded(self._one), DELETE=guarded(self._cancel)),
             Route("/v1/cases/{id}/files/{name:path}", guarded(self._file)),
         ]
         middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))]
@@ -146,6 +144,15 @@ class Service:
         if request.query_params.get("refresh"):
             headers["Refresh"] = "10"
         return HTMLResponse(_page(self.jobs.all()), headers=headers)
+
+
+def _route(path: str, **handlers: Handler) -> Route:
+    """Return one route for all methods of a path, so that who asks by another is told which there are."""
+
+    async def call(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, call, methods=list(handlers))
 
 
 def _page(jobs: list[Job]) -> str:

@@ -177,6 +177,23 @@ def test_a_case_that_is_not_there(client):
     assert client.get("/v1/cases/none", headers=BEARER).json() == {"error": "there is no such case"}
 
 
+def test_who_asks_by_another_method_is_told_which_there_are(client):
+    answer = client.request("OPTIONS", "/v1/cases", headers=BEARER)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert set(answer.json()) == {"error"}
+    allowed = client.request("PATCH", "/v1/cases/x", headers=BEARER).headers["Allow"]
+    assert set(allowed.split(", ")) == {"GET", "HEAD", "DELETE"}
+    assert client.request("HEAD", "/v1/cases", headers=BEARER).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["x=1", "recipe=bias&recipe=brain", "recipe=bias&sufix=.zip"])
+def test_unknown_and_doubled_parameters_are_refused(client, query):
+    answer = client.post(f"/v1/cases?{query}", headers=BEARER, content=b"x")
+    assert (answer.status_code, answer.json()) == (400, {"error": "parameters are recipe, suffix, each once"})
+    assert client.get("/v1/cases?x=1", headers=BEARER).status_code == 400
+
+
 def test_every_call_is_described(client, service):
     described = client.get("/openapi.json", headers=BEARER).json()
     routes = {route.path.replace(":path", "") for route in service.app().routes} - {"/", "/openapi.json"}
