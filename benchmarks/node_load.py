@@ -271,7 +271,20 @@ def watch_memory(trial: Trial, node: Node) -> None:
 def events(trial: Trial, name: str) -> list[dict[str, Any]]:
     path = trial.folder / "node" / "audit.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if f'"event": "{name}"' in line and line.endswith("}")]
+    return [json.loads(line) for line in lines if f'"event": "{name}' in line and line.endswith("}")]
+
+
+def runs_of(trial: Trial) -> dict[str, list[int]]:
+    """Return for each work how many of its objects were there in each run that ended well."""
+    seen, begun, runs = Counter[str](), dict[str, int](), dict[str, list[int]]()
+    for one in events(trial, ""):
+        if one["event"] == "received":
+            seen[one["work"]] += 1
+        elif one["event"] == "begun":
+            begun[one["work"]] = seen[one["work"]]
+        elif one["event"] == "ended" and one["state"] == "done":
+            runs.setdefault(one["work"], []).append(begun[one["work"]])
+    return runs
 
 
 def is_done(trial: Trial) -> bool:
@@ -301,10 +314,7 @@ def figures(trial: Trial) -> dict[str, Any]:
 
     works, sendings = state_of(trial)
     ended = [one for one in events(trial, "ended") if one["state"] == "done"]
-    runs, sent = (
-        Counter(one["work"] for one in ended),
-        Counter(one["file"] + one["work"] for one in events(trial, "sent")),
-    )
+    runs, sent = runs_of(trial), Counter(one["file"] + one["work"] for one in events(trial, "sent"))
     answered = {study_key(f"{STUDY}.{n}"): one for n, one in trial.known["answered"].items()}
     done_at = {one["work"]: datetime.fromisoformat(one["time"]).timestamp() for one in ended}
     sent_at = {one["work"]: datetime.fromisoformat(one["time"]).timestamp() for one in events(trial, "sent")}
@@ -315,7 +325,8 @@ def figures(trial: Trial) -> dict[str, Any]:
         "studies_answered": len(answered), "works": len(works),
         "done": sum(w["state"] == "done" for w in works),
         "objects_missing": sum(trial.slices - w["objects"] for w in works),
-        "works_done_more_than_once": sum(n > 1 for n in runs.values()),
+        "works_done_twice": sum(len(seen) > len(set(seen)) for seen in runs.values()),
+        "works_begun_again_as_more_came": sum(len(set(seen)) > 1 for seen in runs.values()),
         "results_in_archive": len(archived), "results_incomplete": incomplete(trial, archived),
         "results_sent_more_than_once": sum(n > 1 for n in sent.values()), "files": sendings,
         "sends_repeated_by_senders": sum(one["tries"] - 1 for one in answered.values()),

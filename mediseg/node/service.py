@@ -64,7 +64,7 @@ class Service:
         work = self.queue.take()
         if work is None:
             return False
-        self.audit.note("begun", work=work.key, attempt=work.tries)
+        self.audit.note("begun", work=work.key, attempt=work.tries, objects=self.queue.objects(work.key))
         began = time.perf_counter()
         outcome = self._runner(work.path, self.results(work.key), self.config, self._stop.is_set)
         self._ended(work, outcome, time.perf_counter() - began)

@@ -33,6 +33,6 @@ def test_senders_at_once_and_a_node_that_is_killed(tmp_path, node_load):
     found = node_load.run(trial)
     assert found["echo"]
     assert (found["studies_answered"], found["works"], found["done"], found["kills"]) == (6, 6, 6, 3)
-    assert (found["objects_missing"], found["works_done_more_than_once"]) == (0, 0)
+    assert (found["objects_missing"], found["works_done_twice"]) == (0, 0)
     assert (found["results_in_archive"], found["results_incomplete"]) == (6, 0)
     assert found["files"] == {"sent": 6}
