@@ -169,7 +169,7 @@ class Jobs:
 def _kept_in(folder: Path) -> list[Job]:
     """Return the jobs of earlier processes, oldest first; an input that was never whole is deleted."""
     found = []
-    for one in folder.glob("case-*") if folder.is_dir() else ():
+    for one in sorted(folder.glob("case-*")):
         if not _ID.fullmatch(one.name):
             continue
         if not (one / "job.json").exists() and [inner.name for inner in one.iterdir()] == ["input"]:

@@ -42,8 +42,7 @@ def _worked(path, out, config, stopped):
 
 @pytest.mark.conformance
 @needs_orthanc
-@needs_dicomweb
-@pytest.mark.parametrize("way", ["C-STORE", "STOW-RS"])
+@pytest.mark.parametrize("way", ["C-STORE", pytest.param("STOW-RS", marks=needs_dicomweb)])
 def test_orthanc_receives_and_shows_what_the_node_made(tmp_path, way):
     (storescu,) = dcmtk.needed("storescu")
     CASES["sagittal"](tmp_path / "study")
