@@ -38,7 +38,15 @@ def main():
             "--seed",
             str(options.seed),
         ]
-        command += ["--request-timeout", "120", "--suppress-health-check", "all", "--no-color"]
+        command += [
+            "--request-timeout",
+            "120",
+            "--max-response-time",
+            "60",
+            "--suppress-health-check",
+            "all",
+            "--no-color",
+        ]
         try:
             code = subprocess.run(command, check=False, cwd=folder).returncode
         finally:
