@@ -31,6 +31,7 @@ class RunOptions:
     dicom: bool = True
     seg_type: str = "binary"
     dicom_report: bool = False
+    dicom_pdf: bool = False
     deterministic_uids: bool = False
 
     def parameters(self) -> dict[str, Any]:
@@ -41,6 +42,7 @@ class RunOptions:
             "dicom": self.dicom,
             "seg_type": self.seg_type,
             "dicom_report": self.dicom_report,
+            "dicom_pdf": self.dicom_pdf,
             "deterministic_uids": self.deterministic_uids,
         }
 

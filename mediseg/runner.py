@@ -257,14 +257,20 @@ class _Work:
         return self._dicom_files(paths)
 
     def _write_dicom_report(self, record: CaseRecord) -> list[Written]:
-        head = self._dicom_head()
-        if head is None or not self.job.options.dicom_report:
+        head, options = self._dicom_head(), self.job.options
+        if head is None or not (options.dicom_report or options.dicom_pdf):
             return []
-        from mediseg.io.dicom.outputs import write_report_pages
+        from mediseg.io.dicom.outputs import write_report_pages, write_report_pdf
         from mediseg.report.pages import render_pages
 
-        pages, folder = render_pages(record, self.values), self.job.folder / "dicom"
-        return self._dicom_files(write_report_pages(pages, head, folder, self._dicom_options(), record.intended_use))
+        pages, folder, settings = render_pages(record, self.values), self.job.folder / "dicom", self._dicom_options()
+        paths = write_report_pages(pages, head, folder, settings, record.intended_use) if options.dicom_report else []
+        if options.dicom_pdf:
+            from mediseg.report.pdf import render_pdf
+
+            title = f"mediseg report: {record.recipe.name}"
+            paths += write_report_pdf(render_pdf(pages, title), head, folder, settings, title)
+        return self._dicom_files(paths)
 
     def _dicom_files(self, paths: list[Path]) -> list[Written]:
         return [Written(path.relative_to(self.job.folder).as_posix(), "dicom") for path in paths]

@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -222,6 +224,30 @@ def test_the_reports_pages_are_written_on_request(study, tmp_path):
     assert "dicom/report_01.dcm" in {o["path"] for o in _report(case)["outputs"]}
     assert mediseg.run("bias", study, tmp_path / "out", settings=CHEAP, options=options).resumed
     assert not mediseg.run("bias", study, tmp_path / "out", settings=CHEAP).resumed
+
+
+def test_the_report_is_written_as_an_encapsulated_pdf_on_request(study, tmp_path):
+    pytest.importorskip("fpdf")
+    from pydicom import dcmread
+
+    options = RunOptions(dicom_pdf=True, deterministic_uids=True)
+    case = mediseg.run("bias", study, tmp_path / "out", settings=CHEAP, options=options)
+    made, source = dcmread(case.folder / "dicom" / "report_pdf.dcm"), dcmread(next(study.rglob("*.dcm")))
+    assert made.SOPClassUID.name == "Encapsulated PDF Storage"
+    assert made.EncapsulatedDocument[:5] == b"%PDF-"
+    assert len(made.EncapsulatedDocument.rstrip(b"\0")) == made.EncapsulatedDocumentLength
+    assert (made.StudyInstanceUID, made.PatientID) == (source.StudyInstanceUID, source.PatientID)
+    assert len(made.SourceInstanceSequence) == 32
+    name = str(source.PatientName).split("^")[0].encode()
+    assert name not in made.EncapsulatedDocument
+    again = mediseg.run("bias", study, tmp_path / "again", settings=CHEAP, options=options)
+    same = (again.folder / "dicom" / "report_pdf.dcm").read_bytes()
+    assert same == (case.folder / "dicom" / "report_pdf.dcm").read_bytes()
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed")
+    command = ["dciodvfy", "-new", str(case.folder / "dicom" / "report_pdf.dcm")]
+    judged = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert [line for line in judged.stderr.splitlines() if line.startswith("Error")] == []
 
 
 @pytest.mark.parametrize(("outputs", "options"), [("[bias_field.nii.gz, dicom]", {}), ("[bias_field.nii.gz]", {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ import click
 from mediseg.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:
+    from mediseg.node.audit import Audit
     from mediseg.node.config import NodeConfig
+    from mediseg.node.queue import Queue
 
 
 @click.command(
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
               help="Only tell which recipe would run on a study.")  # fmt: skip
 @click.option("--status", is_flag=True, help="Only show the queue.")
 @click.option("--retry", metavar="WORK", help="Do an ended work again, and send what could not be sent.")
-@click.option("--drop", metavar="WORK", help="Forget a work; its files stay.")
+@click.option("--drop", metavar="WORK", help="Forget a work and what was received of it; its results stay.")
 @click.option("--json", "as_json", is_flag=True, help="The queue as one JSON object on stdout.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(
@@ -35,6 +38,7 @@ def command(
     """Listen as CONFIG (YAML, see docs/node.md) says until stopped: C-ECHO, C-STORE, the queue, results by C-STORE."""
     from mediseg.node.config import load_config
     from mediseg.node.queue import Queue
+    from mediseg.node.received import Received
 
     loaded = load_config(config)
     if planned is not None:
@@ -45,7 +49,9 @@ def command(
     if retry:
         queue.retry(retry, time.time())
     if drop:
-        queue.drop(drop)
+        received = Received(loaded.folder)
+        queue.drop(drop, received.take_away)
+        received.empty_bin()
     show(queue, as_json)
     return 0
 
@@ -59,11 +65,8 @@ def _plan(config: NodeConfig, path: Path) -> int:
     return 0
 
 
-def show(queue: object, as_json: bool) -> None:
+def show(queue: Queue, as_json: bool) -> None:
     """Print a queue: one line a work, and the sendings."""
-    from mediseg.node.queue import Queue
-
-    assert isinstance(queue, Queue)
     works, sendings = queue.works(), queue.sendings()
     if as_json:
         rows = [{"work": w.key, "state": w.state, "recipe": w.recipe, "reason": w.reason} for w in works]
@@ -75,26 +78,40 @@ def show(queue: object, as_json: bool) -> None:
 
 
 def _listen(config: NodeConfig) -> int:
-    if find_spec("pynetdicom") is None:
-        raise UsageError('a DICOM node needs pynetdicom: pip install "mediseg[node]"')
+    wanted = ("pynetdicom", "starlette", "uvicorn") if config.status else ("pynetdicom",)
+    if missing := [name for name in wanted if find_spec(name) is None]:
+        raise UsageError(f'a DICOM node needs {" and ".join(missing)}: pip install "mediseg[node]"')
+    from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
-    from mediseg.node.queue import Owner, Queue
+    from mediseg.node.queue import Queue
     from mediseg.node.receive import Receiver
     from mediseg.node.service import Service
 
-    owner = Owner(config.folder)
-    queue, audit = Queue(config.folder), Audit(config.folder)
-    receiver, service = Receiver(config, queue, audit), Service(config, queue, audit)
-    receiver.start()
-    service.start()
-    click.echo(f"{config.ae_title} listens on {config.host}:{receiver.port}; Ctrl-C ends it", err=True)
-    try:
-        while True:
-            threading.Event().wait(3600)
-    except KeyboardInterrupt as error:
-        raise Cancelled("the node was ended; what it has is kept and taken up at the next start") from error
-    finally:
-        receiver.stop()
-        service.stop()
-        queue.close()
-        owner.release()
+    with ExitStack() as stack:
+        owner = Owner(config.folder)
+        stack.callback(owner.release)
+        queue, audit = Queue(config.folder), Audit(config.folder)
+        stack.callback(queue.close)
+        receiver, service = Receiver(config, queue, audit), Service(config, queue, audit)
+        receiver.start()
+        stack.callback(receiver.stop)
+        page = _page(config, queue, audit, receiver.port, stack)
+        service.start()
+        stack.callback(service.stop)
+        click.echo(f"{config.ae_title} listens on {config.host}:{receiver.port}{page}; Ctrl-C ends it", err=True)
+        try:
+            while True:
+                threading.Event().wait(3600)
+        except KeyboardInterrupt as error:
+            raise Cancelled("the node was ended; what it has is kept and taken up at the next start") from error
+
+
+def _page(config: NodeConfig, queue: Queue, audit: Audit, port: int, stack: ExitStack) -> str:
+    """Start the status page, if there is to be one; return what to say of it."""
+    if config.status is None:
+        return ""
+    from mediseg.node.page import show as show_page
+
+    listener, address = show_page(config, queue, audit, port)
+    stack.callback(listener.stop)
+    return f"; status page {address}"

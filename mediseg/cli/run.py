@@ -43,6 +43,10 @@ def run_options(function: Any) -> Any:
             "--dicom-report/--no-dicom-report", default=False, show_default=True,
             help="Also the report's pages as DICOM images (Secondary Capture).",
         ),
+        click.option(
+            "--dicom-pdf/--no-dicom-pdf", default=False, show_default=True,
+            help="Also the report as a PDF in a DICOM object (extra: pdf).",
+        ),
         click.option("--deterministic-uids", is_flag=True, help="Same input, same UIDs."),
         click.option("--quiet", is_flag=True, help="No progress, no summary."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object a case on stdout."),
@@ -113,7 +117,10 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
     from mediseg.casefile import RunOptions
+    from mediseg.report.pdf import needs_fpdf
 
+    if options["dicom_pdf"]:
+        needs_fpdf()
     return RunOptions(
         threads=options["threads"],
         device=options["device"],
@@ -121,6 +128,7 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
         dicom=options["dicom"],
         seg_type=options["seg_type"],
         dicom_report=options["dicom_report"],
+        dicom_pdf=options["dicom_pdf"],
         deterministic_uids=options["deterministic_uids"],
     )
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from mediseg.errors import OutputError, UsageError
-
-_SHORTEST_TOKEN = 20
+from mediseg.errors import UsageError
 
 
 @click.command(
@@ -31,26 +27,14 @@ def command(out: Path, port: int, max_mb: int, threads: int, debug: bool) -> int
     """
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise UsageError(f'the service needs {" and ".join(missing)}: pip install "mediseg[serve]"')
+    from mediseg.io.owner import Owner
     from mediseg.serve.app import Service, listen
+    from mediseg.web import token_in
 
-    token = token_in(out)
-    click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
-    listen(Service(out, token, max_mb=max_mb, threads=threads), port)
-    return 0
-
-
-def token_in(folder: Path) -> str:
-    """Return the token that lies in a folder, made at first, readable by its owner alone. Raises OutputError."""
-    path = folder / "token"
+    token, owner = token_in(out), Owner(out)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                stream.write(secrets.token_urlsafe(32))
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise OutputError(f"the token in {folder.name} cannot be read or written") from error
-    if len(token) < _SHORTEST_TOKEN:
-        raise OutputError(f"the token in {folder.name} is too short to be a secret; delete the file token")
-    return token
+        click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
+        listen(Service(out, token, max_mb=max_mb, threads=threads), port)
+    finally:
+        owner.release()
+    return 0

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads: int, once: bool, debug: bool) -> int:
     """Work on every study, zip or file that appears in DIR, each once; results land in --out, a folder each."""
     from mediseg.casefile import check_models
+    from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
     from mediseg.node.config import NodeConfig, Rule
-    from mediseg.node.queue import Owner, Queue
+    from mediseg.node.queue import Queue
     from mediseg.node.service import Service
     from mediseg.recipe import load_recipe
 
@@ -40,7 +41,7 @@ def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads:
         raise UsageError("--out lies inside the watched folder: results would be taken for new studies")
     check_models(load_recipe(recipe))
     owner = Owner(out)
-    config = NodeConfig(out, (Rule(recipe),), quiet_seconds=quiet_seconds, keep_days=0, threads=threads)
+    config = NodeConfig(out, (Rule(recipe),), quiet_seconds=quiet_seconds, keep_days=0, threads=threads, report="none")
     queue = Queue(out)
     service = Service(config, queue, Audit(out))
     service.start()

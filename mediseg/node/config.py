@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mediseg.errors import UsageError, did_you_mean
 
+#: a user name or a password has no place in an address: the queue and the log show it
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 _TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+
+
+#: what becomes of a report: an Encapsulated PDF, Secondary Capture images, or nothing that is sent
+REPORTS = ("pdf", "pages", "none")
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,24 @@ class Destination:
     def name(self) -> str:
         """How the queue knows it."""
         return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class WebDestination:
+    """Where results are sent by STOW-RS: the address of a DICOMweb service, as ``https://pacs:8043/dicom-web``.
+
+    ``authorization``: a file whose only line is that header's value, as ``Bearer ...`` or ``Basic ...``; ``authority``:
+    the certificate of who signs the service's (None: those that this machine trusts).
+    """
+
+    url: str
+    authorization: str | None = None
+    authority: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How the queue knows it."""
+        return self.url
 
 
 @dataclass(frozen=True)
@@ -60,11 +84,31 @@ class Tls:
 
 
 @dataclass(frozen=True)
+class StatusPage:
+    """Where the status page is. It wants the token that lies in the node's folder with ``token`` or off loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = 8322
+    token: bool = False
+
+    @property
+    def wants_token(self) -> bool:
+        """True where who looks has to show the token."""
+        return self.token or not self.is_loopback
+
+    @property
+    def is_loopback(self) -> bool:
+        """True for an address that only this machine reaches."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
 class NodeConfig:
     """A node. ``folder`` holds the queue, what was received, results and the audit log.
 
     ``quiet_seconds``: a study is complete when nothing of it came for so long. ``free_mb``: objects are refused when
     less room is left. ``keep_days``: what was received is deleted so long after its work has ended (0: never).
+    ``report``: how a study's report becomes DICOM, one of REPORTS. ``status``: the status page, None for none.
     """
 
     folder: Path
@@ -73,18 +117,26 @@ class NodeConfig:
     host: str = "127.0.0.1"
     port: int = 11112
     callers: tuple[Caller, ...] = ()
-    destinations: tuple[Destination, ...] = ()
+    destinations: tuple[Destination | WebDestination, ...] = ()
     quiet_seconds: float = 60.0
     free_mb: float = 2000.0
     keep_days: float = 30.0
     case_minutes: float = 60.0
     threads: int = 2
+    report: str = "pdf"
     tls: Tls | None = None
+    status: StatusPage | None = StatusPage()
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
 _PARTS: dict[str, Any] = {"rules": Rule, "callers": Caller, "destinations": Destination}
-_KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "str | None": (str,), "int": (int,), "float": (int, float)}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+}
 
 
 def load_config(path: Path) -> NodeConfig:
@@ -107,13 +159,23 @@ def checked(raw: Any, name: str, base: Path) -> NodeConfig:
         entries = values.get(part, [])
         if not isinstance(entries, list):
             raise UsageError(f"{name}: {part} is a list")
-        values[part] = tuple(_built(kind, entry, f"{name}: {part}") for entry in entries)
+        values[part] = tuple(_built(_kind(kind, entry), entry, f"{name}: {part}") for entry in entries)
     if values.get("tls") is not None:
         values["tls"] = _built(Tls, values["tls"], f"{name}: tls")
+    has_page = values.get("status") is not False
+    if values.get("status") is not None and has_page:
+        values["status"] = _built(StatusPage, values["status"], f"{name}: status")
     values["folder"] = base / str(values["folder"]) if values.get("folder") else None
     config: NodeConfig = _built(NodeConfig, {k: v for k, v in values.items() if v is not None}, name)
+    if not has_page:
+        config = replace(config, status=None)
     _check(config, name)
     return config
+
+
+def _kind(kind: Any, entry: Any) -> Any:
+    """Return what an entry of a list describes: a destination with a ``url`` is one of DICOMweb."""
+    return WebDestination if kind is Destination and isinstance(entry, dict) and "url" in entry else kind
 
 
 def _built(kind: Any, raw: Any, where: str) -> Any:
@@ -124,7 +186,7 @@ def _built(kind: Any, raw: Any, where: str) -> Any:
         if key not in known:
             raise UsageError(f'{where}: "{key}" is unknown{did_you_mean(str(key), known)}')
         wanted = _KINDS.get(str(known[key].type))
-        if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+        if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted == (bool,))):
             raise UsageError(f"{where}: {key} is {value!r}, and has to be {known[key].type}")
     try:
         return kind(**raw)
@@ -134,20 +196,34 @@ def _built(kind: Any, raw: Any, where: str) -> Any:
 
 
 def _check(config: NodeConfig, name: str) -> None:
+    from mediseg.report.pdf import needs_fpdf
+
     if not config.rules:
         raise UsageError(f"{name}: rules must be given: which recipe runs on what")
-    others = [*(one.ae_title for one in config.callers), *(one.ae_title for one in config.destinations)]
-    titles = [config.ae_title, *others]
-    for title in titles:
-        if not _TITLE.fullmatch(title):
-            raise UsageError(f'{name}: "{title}" is no AE title (1 to 16 characters, no backslash)')
-    for port in (config.port, *(one.port for one in config.destinations)):
-        if not 0 <= port <= 65535:
-            raise UsageError(f"{name}: there is no port {port}")
+    _check_addresses(config, name)
+    if config.report not in REPORTS:
+        raise UsageError(f'{name}: report is "{config.report}", and has to be one of {", ".join(REPORTS)}')
+    if config.report == "pdf":
+        needs_fpdf()
     for rule in config.rules:
         _check_rule(rule, name, config.settings)
     if not isinstance(config.settings, Mapping) or config.quiet_seconds < 0 or config.threads < 1:
         raise UsageError(f"{name}: settings, quiet_seconds or threads are out of bounds")
+
+
+def _check_addresses(config: NodeConfig, name: str) -> None:
+    archives = [one for one in config.destinations if isinstance(one, Destination)]
+    others = [*(one.ae_title for one in config.callers), *(one.ae_title for one in archives)]
+    for title in (config.ae_title, *others):
+        if not _TITLE.fullmatch(title):
+            raise UsageError(f'{name}: "{title}" is no AE title (1 to 16 characters, no backslash)')
+    pages = () if config.status is None else (config.status.port,)
+    for port in (config.port, *pages, *(one.port for one in archives)):
+        if not 0 <= port <= 65535:
+            raise UsageError(f"{name}: there is no port {port}")
+    for one in config.destinations:
+        if isinstance(one, WebDestination) and not _URL.fullmatch(one.url):
+            raise UsageError(f"{name}: a destination's url has to be like https://pacs:8043/dicom-web")
 
 
 def _check_rule(rule: Rule, name: str, settings: Mapping[str, object]) -> None:

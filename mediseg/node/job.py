@@ -45,7 +45,10 @@ def work_on(path: Path, out: Path, config: NodeConfig) -> Outcome:
             return Outcome("ignored", "no rule fits any of its series")
         recipe = load_recipe(rule.recipe, config.settings)
         items = find_cases([path], recipe.input)
-        options = RunOptions(threads=config.threads, deterministic_uids=True)
+        options = RunOptions(
+            threads=config.threads, deterministic_uids=True, dicom_report=config.report == "pages",
+            dicom_pdf=config.report == "pdf",
+        )  # fmt: skip
         batch = run_batch(recipe, items, out, options)
     except MedisegError as error:
         return Outcome("failed", str(error).replace(str(path), path.name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,17 @@ CREATE TABLE IF NOT EXISTS sending (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL, path TEXT NOT NULL, destination TEXT NOT NULL,
   state TEXT NOT NULL DEFAULT 'waiting', tries INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL DEFAULT 0,
   reason TEXT NOT NULL DEFAULT '', UNIQUE (key, path, destination));
+CREATE INDEX IF NOT EXISTS work_by_state ON work (state, changed);
+CREATE INDEX IF NOT EXISTS sending_by_state ON sending (state, destination, next_try);
 """
+_ENTRY = """
+SELECT key, path, state, tries, recipe, reason, changed,
+  (SELECT count(*) FROM object o WHERE o.key=work.key),
+  (SELECT count(*) FROM sending s WHERE s.key=work.key AND s.state='sent'),
+  (SELECT count(*) FROM sending s WHERE s.key=work.key AND s.state='waiting'),
+  (SELECT count(*) FROM sending s WHERE s.key=work.key AND s.state='failed'),
+  (SELECT reason FROM sending s WHERE s.key=work.key AND s.reason!='' ORDER BY id DESC LIMIT 1)
+FROM work """
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,23 @@ class Sending:
     path: Path
     destination: str
     tries: int
+
+
+#: Told of each file: the sending, why it was not taken ("" if it was), and whether trying again is of no use.
+Told = Callable[[Sending, str, bool], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A work as a person looks at it: since when it is so (s since 1970), objects, files sent, to send, given up."""
+
+    work: Work
+    changed: float
+    objects: int
+    sent: int
+    to_send: int
+    not_sent: int
+    trouble: str
 
 
 class Queue:
@@ -111,6 +138,16 @@ class Queue:
                 "UPDATE work SET state='queued' WHERE state='receiving' AND changed<=?", (now - quiet_seconds,)
             ).rowcount
 
+    def complete(self, key: str) -> bool:
+        """Take a study as complete now, not after its quiet time; False for one that is not in the queue.
+
+        One that runs while more of it came begins again as soon as that run ends. Any other is complete already.
+        """
+        with self._change() as base:
+            base.execute("UPDATE work SET state='queued' WHERE key=? AND state='receiving'", (key,))
+            base.execute("UPDATE work SET more=2 WHERE key=? AND state='running' AND more=1", (key,))
+            return base.execute("SELECT 1 FROM work WHERE key=?", (key,)).fetchone() is not None
+
     def take(self) -> Work | None:
         """Return the oldest queued work as running, its try counted before it begins; None where there is none."""
         with self._change() as base:  # not in one statement with RETURNING: RHEL 8's SQLite is older than that
@@ -120,7 +157,9 @@ class Queue:
             ).fetchone()
             if row is None:
                 return None
-            base.execute("UPDATE work SET state='running', tries=tries+1 WHERE key=? AND state='queued'", (row[0],))
+            base.execute(
+                "UPDATE work SET state='running', tries=tries+1, more=0 WHERE key=? AND state='queued'", (row[0],)
+            )
         return _work(row)
 
     def finish(
@@ -133,8 +172,8 @@ class Queue:
         with self._change() as base:
             (more,) = base.execute("SELECT more FROM work WHERE key=?", (work.key,)).fetchone() or (0,)
             base.execute(
-                "UPDATE work SET state=CASE more WHEN 1 THEN 'receiving' ELSE ? END, "
-                "tries=CASE more WHEN 1 THEN 0 ELSE tries END, more=0, reason=?, recipe=?, changed=? WHERE key=?",
+                "UPDATE work SET state=CASE more WHEN 1 THEN 'receiving' WHEN 2 THEN 'queued' ELSE ? END, "
+                "tries=CASE more WHEN 0 THEN tries ELSE 0 END, more=0, reason=?, recipe=?, changed=? WHERE key=?",
                 (state, reason, recipe, now, work.key),
             )
             base.executemany(
@@ -161,8 +200,12 @@ class Queue:
             )
 
     def recover(self, now: float) -> int:
-        """Take up what was running when the process ended; return how many."""
+        """Take up what was running when the process ended; return how many.
+
+        The quiet time of what was being received begins anew: while nobody listened nothing could come.
+        """
         with self._change() as base:
+            base.execute("UPDATE work SET changed=? WHERE state='receiving'", (now,))
             rows = base.execute(
                 "SELECT key, path, state, tries, recipe, reason FROM work WHERE state='running'"
             ).fetchall()
@@ -203,6 +246,23 @@ class Queue:
             ).fetchall()
         return [_work(row) for row in rows]
 
+    def entries(self, states: Sequence[str], most: int = 100, skip: int = 0) -> list[Entry]:
+        """Return works in these states, the latest change first, and among them ``most`` after the first ``skip``."""
+        where = f"WHERE state IN ({_marks(states)}) ORDER BY changed DESC LIMIT ? OFFSET ?"
+        with self._change() as base:
+            return [_entry(row) for row in base.execute(_ENTRY + where, (*states, most, skip)).fetchall()]
+
+    def entry(self, key: str) -> Entry | None:
+        """Return one work, or None."""
+        with self._change() as base:
+            row = base.execute(_ENTRY + "WHERE key=?", (key,)).fetchone()
+        return None if row is None else _entry(row)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many works are in each state."""
+        with self._change() as base:
+            return dict(base.execute("SELECT state, count(*) FROM work GROUP BY state").fetchall())
+
     def sendings(self) -> dict[str, int]:
         """Return how many files are waiting, sent, failed."""
         with self._change() as base:
@@ -221,13 +281,18 @@ class Queue:
         if not changed:
             raise UsageError(f"there is no ended work {key} in the queue; see --status")
 
-    def drop(self, key: str) -> None:
-        """Forget a work that is not running, and its objects and sendings. Raises UsageError."""
+    def drop(self, key: str, take_away: Callable[[Path], object]) -> None:
+        """Forget a work that is not running, and its objects and sendings. Raises UsageError.
+
+        ``take_away`` is called with its path while nothing can be noted: what comes later finds it gone.
+        """
         with self._change() as base:
+            row = base.execute("SELECT path FROM work WHERE key=?", (key,)).fetchone()
             if not base.execute("DELETE FROM work WHERE key=? AND state!='running'", (key,)).rowcount:
                 raise UsageError(f"there is no work {key} in the queue that could be dropped; see --status")
             base.execute("DELETE FROM object WHERE key=?", (key,))
             base.execute("DELETE FROM sending WHERE key=?", (key,))
+            take_away(Path(row[0]))
 
     def expired(self, before: float) -> list[Work]:
         """Return works that ended before a time, have nothing left to send, and whose objects are still here."""
@@ -240,10 +305,20 @@ class Queue:
             ).fetchall()
         return [_work(row) for row in rows]
 
-    def forget_objects(self, key: str) -> None:
-        """Forget the objects of a work whose files were deleted."""
+    def expire(self, work: Work, before: float, take_away: Callable[[Path], object]) -> bool:
+        """Forget the objects of a work that is still as ``expired`` found it; False where more has come since.
+
+        ``take_away`` is called with its path while nothing can be noted: what comes later finds it gone.
+        """
         with self._change() as base:
-            base.execute("DELETE FROM object WHERE key=?", (key,))
+            gone = base.execute(
+                "DELETE FROM object WHERE key=? AND EXISTS (SELECT 1 FROM work WHERE key=? AND changed<? "
+                f"AND state IN ({_marks(ENDED)}))",
+                (work.key, work.key, before, *ENDED),
+            ).rowcount
+            if gone:
+                take_away(work.path)
+            return bool(gone)
 
 
 def wait_s(tries: int) -> float:
@@ -260,18 +335,6 @@ def _work(row: Sequence[object]) -> Work:
     return Work(str(key), Path(str(path)), str(state), int(str(tries)), str(recipe), str(reason))
 
 
-class Owner:
-    """Lets one process at a time work on a folder: a lock that dies with its process, on every system."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._base = sqlite3.connect(folder / "owner.sqlite", timeout=0, check_same_thread=False)
-        try:
-            self._base.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            self._base.close()
-            raise UsageError(f"another process works on the folder {folder.name}; end it first") from error
-
-    def release(self) -> None:
-        """Let another process have the folder."""
-        self._base.close()
+def _entry(row: Sequence[object]) -> Entry:
+    objects, sent, to_send, not_sent = (int(str(n)) for n in row[7:11])
+    return Entry(_work(row[:6]), float(str(row[6])), objects, sent, to_send, not_sent, str(row[11] or ""))

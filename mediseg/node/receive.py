@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -100,6 +101,8 @@ class Receiver:
         write_bytes_atomically(folder / name, data)
         flush_folder(folder)
         is_new = self._queue.received(key, folder, name, hashlib.sha256(data).hexdigest(), time.time())
+        if not (folder / name).is_file():  # its study was dropped or has expired between the two lines above
+            return self._turned_away(event, "dropped_meanwhile", OUT_OF_RESOURCES)
         if is_new:
             self._audit.note("received", work=key, caller=event.assoc.requestor.ae_title.strip())
         return SUCCESS
@@ -136,11 +139,24 @@ def _syntaxes() -> list[str]:
     return [*plain, *packed]
 
 
+class _PatientContext(ssl.SSLContext):
+    """Shakes hands when the first bytes are read, in the association's own thread.
+
+    pynetdicom wraps a connection where it accepts it: a peer that connects and says nothing would keep everybody else
+    out for as long as it likes.
+    """
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **options: Any) -> ssl.SSLSocket:
+        """Wrap without shaking hands."""
+        return super().wrap_socket(sock, *args, **{**options, "do_handshake_on_connect": False})
+
+
 def _server_context(config: NodeConfig) -> ssl.SSLContext | None:
     if config.tls is None:
         return None
     try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.tls.authority)
+        context = _PatientContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_verify_locations(config.tls.authority)
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(config.tls.certificate, config.tls.key)
     except (OSError, ssl.SSLError) as error:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mediseg.errors import UsageError
-from mediseg.node.config import Destination, NodeConfig
-from mediseg.node.queue import Sending
+from mediseg.node import stow
+from mediseg.node.config import Destination, NodeConfig, WebDestination
+from mediseg.node.queue import Sending, Told
 
-#: Told of each file: the sending, why it was not taken ("" if it was), and whether trying again is of no use.
-Told = Callable[[Sending, str, bool], None]
 _WARNING = range(0xB000, 0xBFFF)
 _MOST_CONTEXTS = 128
 
 
-def send_all(config: NodeConfig, destination: Destination, sendings: Sequence[Sending], told: Told) -> None:
-    """Send files to a destination and tell of each what came of it."""
+def send_all(
+    config: NodeConfig, destination: Destination | WebDestination, sendings: Sequence[Sending], told: Told
+) -> None:
+    """Send files to a destination, by C-STORE or STOW-RS, and tell of each what came of it."""
     there = []
     for one in sendings:
         if one.path.is_file():
@@ -26,6 +27,9 @@ def send_all(config: NodeConfig, destination: Destination, sendings: Sequence[Se
         else:
             told(one, "the file is gone", True)
     if not there:
+        return
+    if isinstance(destination, WebDestination):
+        stow.store_all(destination, there, told)
         return
     association = _associated(config, destination, [one.path for one in there])
     if not association.is_established:

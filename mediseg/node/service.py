@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mediseg.errors import MedisegError
 from mediseg.node.audit import Audit
 from mediseg.node.config import NodeConfig
 from mediseg.node.job import Outcome, isolated
 from mediseg.node.queue import Queue, Sending, Work
+from mediseg.node.received import Received
 from mediseg.node.send import send_all
 
 Runner = Callable[[Path, Path, NodeConfig, Callable[[], bool]], Outcome]
@@ -25,6 +24,7 @@ class Service:
 
     def __init__(self, config: NodeConfig, queue: Queue, audit: Audit, runner: Runner = isolated) -> None:
         self.config, self.queue, self.audit = config, queue, audit
+        self.received = Received(config.folder)
         self._runner = runner
         self._stop = threading.Event()
         self._threads = [
@@ -33,6 +33,7 @@ class Service:
 
     def start(self) -> None:
         """Take up what was cut off, and begin."""
+        self.received.empty_bin()
         recovered = self.queue.recover(time.time())
         self.audit.note("started", recovered=recovered)
         for thread in self._threads:
@@ -63,7 +64,7 @@ class Service:
         work = self.queue.take()
         if work is None:
             return False
-        self.audit.note("begun", work=work.key, attempt=work.tries)
+        self.audit.note("begun", work=work.key, attempt=work.tries, objects=self.queue.objects(work.key))
         began = time.perf_counter()
         outcome = self._runner(work.path, self.results(work.key), self.config, self._stop.is_set)
         self._ended(work, outcome, time.perf_counter() - began)
@@ -106,10 +107,8 @@ class Service:
         """Delete received objects whose work ended long ago; results stay."""
         if self.config.keep_days <= 0:
             return
-        received = self.config.folder / "received"
-        for work in self.queue.expired(now - self.config.keep_days * _DAY_S):
-            if not work.path.is_relative_to(received):
-                raise MedisegError("a path outside the received objects is never deleted")
-            self.queue.forget_objects(work.key)
-            shutil.rmtree(work.path, ignore_errors=True)
-            self.audit.note("expired", work=work.key)
+        before = now - self.config.keep_days * _DAY_S
+        for work in self.queue.expired(before):
+            if self.queue.expire(work, before, self.received.take_away):
+                self.audit.note("expired", work=work.key)
+            self.received.empty_bin()

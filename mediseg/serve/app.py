@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import shutil
 from collections.abc import Awaitable, Callable
 from html import escape
@@ -16,14 +15,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from mediseg.errors import MedisegError
+from mediseg.errors import OutputError
 from mediseg.serve.jobs import Job, Jobs
 from mediseg.serve.openapi import SUFFIXES, description
+from mediseg.web import HEADERS, LOOPBACK, POLICY, Secret, bound, problem, server
 
 COOKIE = "mediseg"
-HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccd}"
@@ -35,7 +32,7 @@ class Service:
     """The service's state: its jobs, its token, and how large an input may be."""
 
     def __init__(self, folder: Path, token: str, *, max_mb: int = 4096, threads: int = 2) -> None:
-        self.folder, self._token, self._max_bytes = folder, token, max_mb * 1_000_000
+        self.folder, self._secret, self._max_bytes = folder, Secret(token), max_mb * 1_000_000
         self.jobs = Jobs(folder, threads)
 
     def app(self) -> Starlette:
@@ -45,34 +42,33 @@ class Service:
             Route("/", self._page),
             Route("/openapi.json", guarded(self._openapi)),
             Route("/v1/recipes", guarded(self._recipes)),
-            Route("/v1/cases", guarded(self._list), methods=["GET"]),
-            Route("/v1/cases", guarded(self._submit), methods=["POST"]),
-            Route("/v1/cases/{id}", guarded(self._one), methods=["GET"]),
-            Route("/v1/cases/{id}", guarded(self._cancel), methods=["DELETE"]),
+            _route("/v1/cases", GET=guarded(self._list), POST=guarded(self._submit, "recipe", "suffix")),
+            _route("/v1/cases/{id}", GET=guarded(self._one), DELETE=guarded(self._cancel)),
             Route("/v1/cases/{id}/files/{name:path}", guarded(self._file)),
         ]
-        # a page of the web whose name was made to point here (DNS rebinding) asks for another host
-        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)]
-        return Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _problem})
+        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))]
+        return Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: problem})
 
-    def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._token.encode())
+    def _guarded(self, handler: Handler, *known: str) -> Handler:
+        """Return a handler that wants the token and takes no other query parameters than these, each once."""
 
-    def _guarded(self, handler: Handler) -> Handler:
         async def call(request: Request) -> Response:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not self._is_token(token.strip()):
+            if not self._secret.is_bearer(request.headers.get("Authorization", "")):
                 raise HTTPException(401, "send the service's token: Authorization: Bearer ...")
+            given = [name for name, _ in request.query_params.multi_items()]
+            if not set(given) <= set(known) or len(given) > len(set(given)):
+                raise HTTPException(400, f"parameters are {', '.join(known) or 'none'}, each once")
             response = await handler(request)
-            response.headers.update(_HEADERS)
+            response.headers.update(HEADERS)
             return response
 
         return call
 
     async def _openapi(self, request: Request) -> Response:
         import mediseg
+        from mediseg.recipe import recipe_names
 
-        return JSONResponse(description(mediseg.__version__))
+        return JSONResponse(description(mediseg.__version__, recipe_names()))
 
     async def _recipes(self, request: Request) -> Response:
         from mediseg.recipe import recipe_names
@@ -93,12 +89,12 @@ class Service:
         job = self.jobs.new(recipe, suffix)
         try:
             await self._take(request, job)
-        except (HTTPException, ClientDisconnect, OSError) as error:
+            self.jobs.begin(job)
+        except (HTTPException, ClientDisconnect, OSError, OutputError) as error:
             shutil.rmtree(job.source.parents[1], ignore_errors=True)
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, OutputError)):
                 raise HTTPException(507, "the input cannot be written: no room, or no permission") from error
             raise
-        self.jobs.begin(job)
         return JSONResponse(job.to_dict(), status_code=202)
 
     async def _take(self, request: Request, job: Job) -> None:
@@ -123,7 +119,10 @@ class Service:
 
     async def _cancel(self, request: Request) -> Response:
         job = self._job(request)
-        self.jobs.cancel(job)
+        try:
+            self.jobs.cancel(job)
+        except OutputError as error:
+            raise HTTPException(507, "the case is cancelled, but that cannot be written: no room") from error
         return JSONResponse(job.to_dict())
 
     async def _file(self, request: Request) -> Response:
@@ -135,13 +134,25 @@ class Service:
     async def _page(self, request: Request) -> Response:
         """The list for a person. ``/?token=...`` once, then a cookie that no script reads and no other site sends."""
         given = request.query_params.get("token", "")
-        if given and self._is_token(given):
+        if given and self._secret.is_(given):
             answer: Response = RedirectResponse("/", status_code=303)
-            answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+            answer.set_cookie(COOKIE, self._secret.token, httponly=True, samesite="strict")
             return answer
-        if not self._is_token(request.cookies.get(COOKIE, "")):
+        if not self._secret.is_(request.cookies.get(COOKIE, "")):
             raise HTTPException(401, "open the address that mediseg serve has printed, with its token")
-        return HTMLResponse(_page(self.jobs.all()), headers={**_HEADERS, "Content-Security-Policy": _POLICY})
+        headers = {**HEADERS, "Content-Security-Policy": POLICY}
+        if request.query_params.get("refresh"):
+            headers["Refresh"] = "10"
+        return HTMLResponse(_page(self.jobs.all()), headers=headers)
+
+
+def _route(path: str, **handlers: Handler) -> Route:
+    """Return one route for all methods of a path, so that who asks by another is told which there are."""
+
+    async def call(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, call, methods=list(handlers))
 
 
 def _page(jobs: list[Job]) -> str:
@@ -153,28 +164,18 @@ def _page(jobs: list[Job]) -> str:
     head = "".join(f'<th scope="col">{word}</th>' for word in ("Case", "Recipe", "State", "Progress", "Reason"))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>mediseg</title>'
-        f'<meta http-equiv="refresh" content="5"><style>{_STYLE}</style></head><body><main><h1>mediseg</h1>'
-        f"<p>{len(jobs)} cases. Research use only; not a medical device.</p>"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f"<body><main><h1>Cases of this service</h1><p>{len(jobs)} cases. Research use only; not a medical device.</p>"
+        '<p><a href="/">Look again</a> · <a href="/?refresh=10">every 10 s</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></main></body></html>"
     )
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=_HEADERS)
-
-
 def listen(service: Service, port: int) -> None:
-    """Serve on loopback until stopped. Raises MedisegError where the port cannot be used."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        service.app(), host="127.0.0.1", port=port, log_level="error", access_log=False, server_header=False,
-        timeout_graceful_shutdown=5,
-    )  # fmt: skip
+    """Serve on loopback until stopped. Raises UsageError where the port cannot be used."""
+    listening = bound("127.0.0.1", port)
     try:
-        uvicorn.Server(config).run()
-    except SystemExit as error:
-        raise MedisegError(f"port {port} of 127.0.0.1 cannot be used; choose another with --port") from error
+        server(service.app()).run(sockets=[listening])
     finally:
         service.jobs.close()
+        listening.close()

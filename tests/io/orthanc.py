@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
+_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+needs_dicomweb = pytest.mark.skipif(not _PLUGIN.exists(), reason="Orthanc's DICOMweb plugin is not installed")
 needs_orthanc = pytest.mark.skipif(PROGRAM is None, reason="Orthanc is not installed")
 _START_SECONDS = 60
 
@@ -28,6 +30,12 @@ class Orthanc:
     """A running archive."""
 
     port: int
+    dicom_port: int
+
+    @property
+    def dicomweb(self) -> str:
+        """The address of its DICOMweb service."""
+        return f"http://127.0.0.1:{self.port}/dicom-web"
 
     def _ask(self, path: str, data: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data)
@@ -63,23 +71,25 @@ class Orthanc:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Orthanc]:
-    """Start an archive that stores in ``folder`` and stop it again."""
+def running(folder: Path, *, network: bool = False) -> Iterator[Orthanc]:
+    """Start an archive that stores in ``folder`` and stop it again; ``network``: by C-STORE and DICOMweb too."""
     assert PROGRAM is not None
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as probe, socket.socket() as other:
+        for one in (probe, other):
+            one.bind(("127.0.0.1", 0))
+        port, dicom_port = probe.getsockname()[1], other.getsockname()[1]
     settings = {
         "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "HttpPort": port,
-        "DicomServerEnabled": False, "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "Plugins": [],
-        "OverwriteInstances": False,
+        "DicomServerEnabled": network, "DicomAet": "ORTHANC", "DicomPort": dicom_port, "DicomCheckCalledAet": True,
+        "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "OverwriteInstances": False,
+        "Plugins": [str(_PLUGIN)] if network and _PLUGIN.exists() else [],
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (folder / "log.txt").open("wb") as log:
         server = subprocess.Popen([PROGRAM, str(folder / "orthanc.json")], stdout=log, stderr=log)
         try:
-            archive = Orthanc(port)
+            archive = Orthanc(port, dicom_port)
             _wait(archive, server, folder)
             yield archive
         finally:

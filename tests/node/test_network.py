@@ -1,7 +1,6 @@
 """Real associations on loopback: pynetdicom and DCMTK as peers, a node that is killed."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from mediseg.node.config import Caller, Destination, NodeConfig, Rule
 from mediseg.node.queue import Queue, Sending
 from mediseg.node.receive import Receiver, study_key
 from mediseg.node.send import send_all
+from tests import dcmtk
 from tests.io.dicom_factory import MR, STUDY, ramp, sagittal, write_series
 
 pynetdicom = pytest.importorskip("pynetdicom")
@@ -163,14 +163,13 @@ def test_four_senders_at_once(listening, tmp_path):
 @pytest.mark.conformance
 def test_dcmtk_talks_to_it(listening, study):
     receiver, queue, _ = listening
-    if shutil.which("storescu") is None or shutil.which("echoscu") is None:
-        pytest.skip("DCMTK is not installed")
+    storescu, echoscu = dcmtk.needed("storescu", "echoscu")
     peer = ["-aet", "SCANNER", "-aec", "MEDISEG", LOCAL, str(receiver.port)]
-    assert subprocess.run(["echoscu", *peer], check=False).returncode == 0
-    assert subprocess.run(["storescu", *peer, *map(str, study)], check=False).returncode == 0
+    assert subprocess.run([echoscu, *peer], check=False).returncode == 0
+    assert subprocess.run([storescu, *peer, *map(str, study)], check=False).returncode == 0
     assert [queue.objects(work.key) for work in queue.works()] == [4]
     stranger = ["-aet", "STRANGER", *peer[2:]]
-    assert subprocess.run(["echoscu", *stranger], check=False, capture_output=True).returncode != 0
+    assert subprocess.run([echoscu, *stranger], check=False, capture_output=True).returncode != 0
 
 
 # --- sending ---
@@ -244,7 +243,7 @@ def test_nothing_that_was_answered_is_lost_when_the_node_is_killed(tmp_path, cap
     paths = write_series(tmp_path / "study", ramp((6, 5, 60)), sagittal((6, 5, 60)))
     config = tmp_path / "node.yaml"
     config.write_text(
-        "folder: node\nport: 0\nquiet_seconds: 100000\nfree_mb: 1\n"
+        "folder: node\nport: 0\nstatus: {port: 0}\nquiet_seconds: 100000\nfree_mb: 1\n"
         "callers: [{ae_title: SCANNER}]\nrules: [{recipe: bias}]\n"
     )
     process, port = _started(config)

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from mediseg.errors import OutputError, UsageError
-from mediseg.node.queue import MOST_SENDS, Owner, Queue, wait_s
+from mediseg.io.owner import Owner
+from mediseg.node.queue import MOST_SENDS, Queue, wait_s
 
 
 @pytest.fixture
@@ -109,13 +110,77 @@ def test_retry_and_drop_know_what_they_may(queue, tmp_path):
     with pytest.raises(UsageError, match="no ended work study-1"):
         queue.retry("study-1", 0.0)
     with pytest.raises(UsageError, match="no work study-1 in the queue that could be dropped"):
-        queue.drop("study-1")
+        queue.drop("study-1", print)
     queue.finish(work, "failed", "why", "", 0.0)
     queue.retry("study-1", 0.0)
     assert [w.state for w in queue.works()] == ["queued"]
-    queue.drop("study-1")
+    gone = []
+    queue.drop("study-1", gone.append)
     assert queue.works() == []
     assert queue.objects("study-1") == 0
+    assert gone == [work.path]
+
+
+def test_what_cannot_be_taken_away_is_not_forgotten(queue, tmp_path):
+    def held(path):
+        raise PermissionError(13, "a program has a file of it open")
+
+    work = _ready(queue, tmp_path)
+    queue.finish(work, "failed", "why", "", 0.0)
+    with pytest.raises(PermissionError, match="has a file of it open"):
+        queue.drop("study-1", held)
+    assert [w.key for w in queue.works()] == ["study-1"]
+    assert queue.objects("study-1") > 0
+
+
+def test_a_study_is_complete_when_told_so(queue, tmp_path):
+    assert not queue.complete("study-1")
+    queue.received("study-1", tmp_path, "a.dcm", "aa", 100.0)
+    assert queue.complete("study-1")
+    work = queue.take()
+    assert work.key == "study-1"
+    queue.received("study-1", tmp_path, "b.dcm", "bb", 101.0)  # while it runs
+    assert queue.complete("study-1")
+    queue.finish(work, "done", "", "bias", 102.0)
+    again = queue.take()
+    assert (again.key, again.tries) == ("study-1", 1)
+    queue.received("study-1", tmp_path, "c.dcm", "cc", 103.0)
+    queue.complete("study-1")
+    queue.received("study-1", tmp_path, "d.dcm", "dd", 104.0)  # told too early: more came after
+    queue.finish(again, "done", "", "bias", 105.0)
+    assert [w.state for w in queue.works()] == ["receiving"]
+
+
+def test_a_run_that_is_taken_up_has_all_that_came_before(queue, tmp_path):
+    queue.received("study-1", tmp_path, "a.dcm", "aa", 0.0)
+    queue.complete("study-1")
+    queue.take()
+    queue.received("study-1", tmp_path, "b.dcm", "bb", 1.0)
+    queue.recover(2.0)  # the node was killed and is back: the next run sees both objects, one run is enough
+    queue.finish(queue.take(), "done", "", "bias", 3.0)
+    assert [w.state for w in queue.works()] == ["done"]
+
+
+def test_the_time_in_which_nobody_listened_is_no_quiet_time(queue, tmp_path):
+    queue.received("study-1", tmp_path, "a.dcm", "aa", 0.0)
+    queue.recover(1000.0)  # half a study came, then the node was down
+    assert queue.ripen(1001.0, 60) == 0
+    assert queue.ripen(1060.0, 60) == 1
+
+
+def test_entries_for_a_person(queue, tmp_path):
+    work = _ready(queue, tmp_path)
+    files = [(tmp_path / f"{n}.dcm", "P@h:1") for n in range(3)]
+    queue.finish(work, "done", "", "bias", 7.0, files)
+    first, second, _ = queue.due(1e9, "P@h:1")
+    queue.sent(first)
+    queue.not_sent(second, "no answer", 8.0, forever=True)
+    entry = queue.entry("study-1")
+    assert (entry.changed, entry.sent, entry.to_send, entry.not_sent, entry.trouble) == (7.0, 1, 1, 1, "no answer")
+    assert queue.entries(["done"]) == [entry]
+    assert queue.entries(["done"], most=5, skip=1) == queue.entries(["failed"]) == []
+    assert queue.entry("study-2") is None
+    assert queue.counts() == {"done": 1}
 
 
 def test_only_what_has_ended_and_was_sent_expires(queue, tmp_path):
@@ -126,7 +191,11 @@ def test_only_what_has_ended_and_was_sent_expires(queue, tmp_path):
     queue.sent(queue.due(1e9, "P@h:1")[0])
     assert queue.expired(50.0) == []
     assert [w.key for w in queue.expired(200.0)] == ["study-1"]
-    queue.forget_objects("study-1")
+    gone = []
+    assert not queue.expire(work, 50.0, gone.append)  # it has changed since
+    assert queue.expire(work, 200.0, gone.append)
+    assert not queue.expire(work, 200.0, gone.append)
+    assert gone == [work.path]
     assert queue.expired(200.0) == []
 
 

@@ -5,16 +5,15 @@ import time
 import numpy as np
 import pytest
 
-from mediseg.cli.serve import token_in
 from mediseg.errors import OutputError
+from mediseg.web import token_in
 from tests.heads import shaded_ball, write_nifti
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
-from starlette.testclient import TestClient
-
 from mediseg.serve.app import Service
 from mediseg.serve.jobs import Job, Jobs
+from tests.asgi import Client
 
 TOKEN = "a-token-that-is-long-enough"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -30,11 +29,11 @@ def service(tmp_path):
 
 @pytest.fixture
 def client(service):
-    return TestClient(service.app(), base_url=HOST, follow_redirects=False)
+    return Client(service.app(), HOST)
 
 
 def _ended(client, key):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         case = client.get(f"/v1/cases/{key}", headers=BEARER).json()
         if case["state"] not in ("waiting", "running"):
@@ -55,7 +54,7 @@ def test_nothing_without_the_token_in_the_header(client, path, headers):
 
 
 def test_another_host_name_is_refused(service):
-    client = TestClient(service.app(), base_url="http://evil.example")
+    client = Client(service.app(), "http://evil.example")
     assert client.get("/v1/recipes", headers=BEARER).status_code == 400
 
 
@@ -110,9 +109,89 @@ def test_a_waiting_case_is_cancelled_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_list_survives_the_end_of_the_service(tmp_path):
+    first = Jobs(tmp_path, 1)
+    ended, waiting = first.new("bias", ".zip"), first.new("bias", ".nii.gz")
+    ended.source.write_bytes(b"hello")
+    write_nifti(waiting.source, shaded_ball(24).astype(np.float32), 8.0)
+    first.begin(ended)
+    deadline = time.monotonic() + 600
+    while ended.state in ("waiting", "running") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    waiting.keep()  # killed before it was taken up
+    first.close()
+    cut_off = first.new("bias", ".zip")  # killed while its input came
+    damaged = tmp_path / "case-0123456789abcdef"
+    damaged.mkdir()
+    (damaged / "job.json").write_text("{")
+    second = Jobs(tmp_path, 1)
+    assert {job.id for job in second.all()} == {ended.id, waiting.id, damaged.name}
+    assert second.get(ended.id).to_dict() == ended.to_dict()
+    assert second.get(damaged.name).reason == "what was known of it cannot be read"
+    assert not cut_off.source.parents[1].exists()
+    while second.get(waiting.id).state in ("waiting", "running") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second.close()
+    assert second.get(waiting.id).state == "done"
+    third = Jobs(tmp_path, 1)
+    third.close()
+    assert "report.json" in third.get(waiting.id).outputs
+    assert third.get(waiting.id).file("report.json").is_file()
+
+
+def test_what_the_services_end_cuts_off_is_begun_again(tmp_path, monkeypatch):
+    from mediseg.errors import Cancelled
+    from mediseg.serve import jobs as module
+
+    begun = []
+
+    def run(recipe, source, out, *, options, progress, cancel):
+        begun.append(source)
+        while not cancel():
+            time.sleep(0.01)
+        raise Cancelled("cut off")
+
+    monkeypatch.setattr(module, "run", run)
+    first = Jobs(tmp_path, 1)
+    job = first.new("bias", ".zip")
+    job.source.write_bytes(b"x")
+    first.begin(job)
+    while not begun:
+        time.sleep(0.01)
+    first.close()
+    second = Jobs(tmp_path, 1)
+    while len(begun) < 2:
+        time.sleep(0.01)
+    second.cancel(second.get(job.id))  # by its user, this time
+    while second.get(job.id).state != "cancelled":
+        time.sleep(0.01)
+    second.close()
+    third = Jobs(tmp_path, 1)
+    third.close()
+    assert third.get(job.id).state == "cancelled"
+    assert len(begun) == 2
+
+
 def test_a_case_that_is_not_there(client):
     assert client.delete("/v1/cases/none", headers=BEARER).status_code == 404
     assert client.get("/v1/cases/none", headers=BEARER).json() == {"error": "there is no such case"}
+
+
+def test_who_asks_by_another_method_is_told_which_there_are(client):
+    answer = client.request("OPTIONS", "/v1/cases", headers=BEARER)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert set(answer.json()) == {"error"}
+    allowed = client.request("PATCH", "/v1/cases/x", headers=BEARER).headers["Allow"]
+    assert set(allowed.split(", ")) == {"GET", "HEAD", "DELETE"}
+    assert client.request("HEAD", "/v1/cases", headers=BEARER).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["x=1", "recipe=bias&recipe=brain", "recipe=bias&sufix=.zip"])
+def test_unknown_and_doubled_parameters_are_refused(client, query):
+    answer = client.post(f"/v1/cases?{query}", headers=BEARER, content=b"x")
+    assert (answer.status_code, answer.json()) == (400, {"error": "parameters are recipe, suffix, each once"})
+    assert client.get("/v1/cases?x=1", headers=BEARER).status_code == 400
 
 
 def test_every_call_is_described(client, service):

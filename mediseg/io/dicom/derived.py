@@ -24,7 +24,8 @@ MANUFACTURER = "mediseg"
 MODEL = "mediseg"
 # kinds of derived objects and their place in the study: series number = 100 * the source's + this
 SERIES_OFFSETS = {"brain_seg": 1, "callosum_seg": 2, "parts_seg": 3, "measurements_sr": 4, "midsagittal": 5,
-                  "corrected": 6, "segmentation": 7, "image": 8, "report": 9, "composite": 10}  # fmt: skip
+                  "corrected": 6, "segmentation": 7, "image": 8, "report": 9, "composite": 10,
+                  "report_pdf": 11}  # fmt: skip
 _LARGEST_SERIES = 20_000_000
 
 

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from mediseg.errors import Code, Warn
 from mediseg.io.dicom.capture import write_captures
 from mediseg.io.dicom.derived import save
+from mediseg.io.dicom.encapsulated import write_pdf
 from mediseg.io.dicom.image import (
     CORRECTED,
     MIDSAGITTAL,
@@ -105,6 +106,13 @@ def write_report_pages(
     if not _has_own_uids(head):
         return []
     return write_captures(pages, folder, read_origin(head.source, options), note)
+
+
+def write_report_pdf(pdf: bytes, head: Volume, folder: Path, options: DicomOptions, title: str) -> list[Path]:
+    """Write a report as Encapsulated PDF of the head's study: ``report_pdf.dcm``, as write_report_pages does."""
+    if not _has_own_uids(head):
+        return []
+    return [write_pdf(pdf, folder, read_origin(head.source, options), title)]
 
 
 def midsagittal_dataset(plane: Midsagittal, origin: Origin) -> Dataset:

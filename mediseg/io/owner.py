@@ -1,0 +1,28 @@
+"""One process at a time works on a folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from mediseg.errors import OutputError, UsageError
+
+
+class Owner:
+    """Lets one process at a time work on a folder: a lock that dies with its process, on every system."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(folder / "owner.sqlite", timeout=0, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"the folder {folder.name} cannot be written: {error}") from error
+        try:
+            self._base.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            self._base.close()
+            raise UsageError(f"another process works on the folder {folder.name}; end it first") from error
+
+    def release(self) -> None:
+        """Let another process have the folder."""
+        self._base.close()
