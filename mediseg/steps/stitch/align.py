@@ -114,9 +114,7 @@ def _is_3d(fixed: Station, moving: Station) -> bool:
 
 def _decided(fixed: Station, moving: Station, coarse: Bench, fits: list[Fit], limits: Limits) -> Alignment:
     is_3d = _is_3d(fixed, moving)
-    best = fits[0]
-    rivals = [fit for fit in fits[1:] if _distance_mm(fit, best, coarse.pivot_lps_mm) > _RADIUS_MM]
-    rival = max((fit.ncc for fit in rivals), default=0.0)
+    best, rival = _chosen(fits, coarse.pivot_lps_mm, limits)
     fine_bench = bench(fixed.fine, moving.fine, limits.max_shift_mm)
     fine = problem(fine_bench.fixed, fine_bench.moving, tissue_points(fine_bench, _POINTS), is_3d=is_3d)
     fit = refined(fine, best.moving_from_fixed, iterations=12, order=3)
@@ -139,6 +137,20 @@ def _decided(fixed: Station, moving: Station, coarse: Bench, fits: list[Fit], li
         points_lps_mm=_corners(points),
     )
     return _gated(found, limits)
+
+
+def _chosen(fits: list[Fit], pivot: Array, limits: Limits) -> tuple[Fit, float]:
+    """Return the placement to go on with, of fits sorted by score, and the NCC of the next best distinct one.
+
+    The score grows with the overlap. A station slid by a vertebra shares much and agrees fairly; where it outscores a
+    shorter overlap that agrees far better, the gate could only ever reject it, so the other is put to the gate.
+    """
+    best = fits[0]
+    nearest = max(fits, key=lambda fit: fit.ncc)
+    if 1 - best.ncc >= limits.rival * (1 - nearest.ncc) and _distance_mm(nearest, best, pivot) > _RADIUS_MM:
+        best = nearest
+    rivals = [fit.ncc for fit in fits if _distance_mm(fit, best, pivot) > _RADIUS_MM]
+    return best, max(rivals, default=0.0)
 
 
 def _gated(found: Alignment, limits: Limits) -> Alignment:
