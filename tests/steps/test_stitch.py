@@ -12,7 +12,8 @@ from mediseg.phantom.spine import phantom_spine, spine_grid
 from mediseg.phantom.stations import StationPlan, cut_stations, target_error_mm, true_grid
 from mediseg.results import Stitched
 from mediseg.steps.stitch import stitch_stations
-from mediseg.steps.stitch.align import Alignment, Limits, Station, _gated, align
+from mediseg.steps.stitch.align import Alignment, Limits, Station, _chosen, _gated, align
+from mediseg.steps.stitch.refine import Fit
 from mediseg.steps.stitch.solve import solved
 from mediseg.volume import RotatedROI, Volume
 from tests.spines import cuts, stations, whole
@@ -227,6 +228,30 @@ def test_a_rejected_station_keeps_its_headers_place_beside_its_neighbour() -> No
     placed, reached = solved(3, {(0, 1): found(2), (1, 2): found(30, "too far")}, 0)
     assert [float(m.matrix[2, 3]) for m in placed] == pytest.approx([0, 2, 2])
     assert reached == {0, 1}
+
+
+def fit(z: float, ncc: float, points: int) -> Fit:
+    return Fit(shifted(z), ncc, points)
+
+
+def test_a_longer_overlap_slid_by_a_vertebra_gives_way_to_one_that_agrees_far_better() -> None:
+    """A pair cut from a real template, 25 mm of overlap: once flagged, for only the first went to the gate."""
+    slid, true = fit(26, 0.83, 2888), fit(0, 0.94, 1252)
+    assert slid.score > true.score
+    assert _chosen([slid, fit(26.5, 0.82, 2888), true], np.zeros(3), Limits()) == (true, 0.83)
+
+
+def test_a_little_more_agreement_does_not_outdo_a_longer_overlap() -> None:
+    """1 - 0.88 is not 1.8 times less than 1 - 0.83: neither is certain, and the gate hears of the rival."""
+    long, short = fit(26, 0.83, 2888), fit(0, 0.88, 1252)
+    assert _chosen([long, short], np.zeros(3), Limits()) == (long, 0.88)
+    assert "another placement" in _gated(replace(found(2), ncc_after=0.83, rival_ncc=0.88), Limits()).reason
+
+
+def test_fits_that_end_at_one_place_are_no_rivals() -> None:
+    best = fit(0, 0.83, 2888)
+    assert _chosen([best, fit(1, 0.95, 1252)], np.zeros(3), Limits()) == (best, 0.0)
+    assert _chosen([best], np.zeros(3), Limits()) == (best, 0.0)
 
 
 @pytest.mark.parametrize(
