@@ -242,10 +242,15 @@ def test_a_longer_overlap_slid_by_a_vertebra_gives_way_to_one_that_agrees_far_be
 
 
 def test_a_little_more_agreement_does_not_outdo_a_longer_overlap() -> None:
-    """1 - 0.88 is not 1.8 times less than 1 - 0.83: neither is certain, and the gate hears of the rival."""
-    long, short = fit(26, 0.83, 2888), fit(0, 0.88, 1252)
-    assert _chosen([long, short], np.zeros(3), Limits()) == (long, 0.88)
-    assert "another placement" in _gated(replace(found(2), ncc_after=0.83, rival_ncc=0.88), Limits()).reason
+    """1 - 0.90 is not 1.8 times less than 1 - 0.83: neither is certain, and the gate hears of the rival."""
+    long, short = fit(26, 0.83, 2888), fit(0, 0.90, 1252)
+    assert _chosen([long, short], np.zeros(3), Limits()) == (long, 0.90)
+    assert "another placement" in _gated(replace(found(2), ncc_after=0.83, rival_ncc=0.90), Limits()).reason
+
+
+def test_one_vertebra_off_does_not_outdo_two_where_nothing_true_is_shared() -> None:
+    two, one = fit(53, 0.65, 6000), fit(26, 0.85, 3000)
+    assert _chosen([two, one], np.zeros(3), Limits()) == (two, 0.85)
 
 
 def test_fits_that_end_at_one_place_are_no_rivals() -> None:

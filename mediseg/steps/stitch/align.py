@@ -21,6 +21,7 @@ _STEP_DEG = 3.0
 _POINTS, _ROUGH_POINTS = 25_000, 8_000
 _RADIUS_MM = 3.0  # two starts that end within this are one answer
 _BLOCK_MM = 1.0
+_SHORTER_NCC = 0.9  # on the coarse grid, of a shorter overlap that is to outdo a longer one: one slid reaches 0.86
 _NO_LESS = 0.005  # NCC: what two ways of sampling the same placement differ by
 
 
@@ -143,12 +144,14 @@ def _chosen(fits: list[Fit], pivot: Array, limits: Limits) -> tuple[Fit, float]:
     """Return the placement to go on with, of fits sorted by score, and the NCC of the next best distinct one.
 
     The score grows with the overlap. A station slid by a vertebra shares much and agrees fairly; where it outscores a
-    shorter overlap that agrees far better, the gate could only ever reject it, so the other is put to the gate.
+    shorter overlap that agrees far better, the gate could only ever reject it, so the other is put to the gate. It must
+    agree very well, for where nothing true is shared, one slid by one vertebra outdoes one slid by two.
     """
     best = fits[0]
-    nearest = max(fits, key=lambda fit: fit.ncc)
-    if 1 - best.ncc >= limits.rival * (1 - nearest.ncc) and _distance_mm(nearest, best, pivot) > _RADIUS_MM:
-        best = nearest
+    likest = max(fits, key=lambda fit: fit.ncc)
+    is_far_better = likest.ncc >= _SHORTER_NCC and 1 - best.ncc >= limits.rival * (1 - likest.ncc)
+    if is_far_better and _distance_mm(likest, best, pivot) > _RADIUS_MM:
+        best = likest
     rivals = [fit.ncc for fit in fits if _distance_mm(fit, best, pivot) > _RADIUS_MM]
     return best, max(rivals, default=0.0)
 
