@@ -268,6 +268,8 @@ def test_fits_that_end_at_one_place_are_no_rivals() -> None:
             {"ncc_after": 0.723, "block_mm": 1.215},
             "little (NCC 0.72); parts of the overlap want to lie 1.2 mm",
         ),
+        # bodies that share 2 mm under headers that share 25, slid by a vertebra: once accepted at a least NCC of 0.75
+        ({"ncc_after": 0.755, "rival_ncc": 0.551, "block_mm": 0.551}, "the overlap agrees too little (NCC 0.7"),
         ({"ncc_before": 0.95}, "less than where the headers put it"),
         ({"shift_mm": 31.0}, "a shift of 31.0 mm"),
         ({"angle_deg": 21.0}, "a turn of 21.0 degrees"),

@@ -31,7 +31,7 @@ class Limits:
 
     max_shift_mm: float = 30.0
     max_angle_deg: float = 20.0
-    min_ncc: float = 0.75
+    min_ncc: float = 0.77
     round_trip_mm: float = 0.5
     rival: float = 1.8  # 1 - NCC of the next best distinct placement must be this many times that of the best
 
