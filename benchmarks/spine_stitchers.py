@@ -1,6 +1,6 @@
 """Other people's stitchers and mediseg on the same stations, in one run.
 
-Each gets three stations of the spine phantom where they truly lie, for none of them registers MR stations by itself:
+Each gets three stations of the spine phantom where they truly lie (spine_placers.py: those that find places):
 ``python benchmarks/spine_stitchers.py [--only opencv tptbox] [--composites 2]``. What is not installed is left out, and
 said. Every composite is judged on its own grid against the uncut image, two pixels inside the stations, so that nobody
 pays for how borders are cut.
@@ -121,9 +121,38 @@ def tptbox_matched_n4(given: Example) -> Volume:
     return tptbox(given, match=True, n4=True)
 
 
+def multiview(given: Example) -> Volume:
+    """multiview-stitcher's fusion (weighted average, blending at the borders); it matches no intensities."""
+    from multiview_stitcher import fusion
+    from multiview_stitcher import spatial_image_utils as si
+
+    first = given.volumes[0].geometry
+    axes = first.axes_lps  # the same for all: the stations lie at their true places
+    sims = []
+    for volume in given.volumes:
+        own = volume.geometry
+        begin = axes.T @ own.lps_from_ijk((0, 0, 0))
+        sims.append(
+            si.get_sim_from_array(
+                np.ascontiguousarray(volume.array.T),
+                dims=["z", "y", "x"],
+                scale=dict(zip("xyz", own.spacing_mm, strict=True)),
+                translation=dict(zip("xyz", begin, strict=True)),
+                transform_key="true",
+            )
+        )
+    spacing = dict(zip("xyz", first.spacing_mm, strict=True))
+    fused = fusion.fuse(sims, transform_key="true", output_spacing=spacing)
+    array = np.asarray(fused.data.compute() if hasattr(fused.data, "compute") else fused.data, np.float32)
+    array = np.ascontiguousarray(array.reshape(array.shape[-3:]).T)
+    affine = first.affine_lps.copy()
+    affine[:3, 3] = axes @ [float(fused.coords[name].values[0]) for name in "xyz"]
+    return Volume(array, Geometry(array.shape, affine))
+
+
 STITCHERS = {
     one.__name__: one
-    for one in (mediseg, mediseg_multiband, opencv, tptbox, tptbox_matched, tptbox_n4, tptbox_matched_n4)
+    for one in (mediseg, mediseg_multiband, opencv, multiview, tptbox, tptbox_matched, tptbox_n4, tptbox_matched_n4)
 }
 
 
@@ -137,6 +166,9 @@ def compared(kinds: tuple[str, ...], composites: int, names: list[str]) -> Itera
                 found = [one.judge(stitch(one)) for one in examples]
             except ImportError as error:
                 yield row | {"left_out": str(error)}
+                continue
+            except Exception as error:  # noqa: BLE001 - somebody else's code: what stops it is the figure
+                yield row | {"failed": f"{type(error).__name__}: {error}"[:200]}
                 continue
             yield row | {
                 "nrmse_percent": round(float(np.mean([nrmse for nrmse, _ in found])), 2),

@@ -2,7 +2,7 @@
 
 Stations are cut by mediseg.phantom.stations from the built-in spine phantom and, where it is there, from PAM50's
 whole-spine template (bent); so every figure is of simulated stations. Run: ``python benchmarks/spine_stitching.py
-[--only registration wrong composite exact length speed] [--trials 20] [--whole phantom|pam50] [--csv FOLDER]``.
+[--only registration wrong apart composite exact length speed] [--trials 20] [--whole phantom|pam50] [--csv FOLDER]``.
 """
 
 from __future__ import annotations
@@ -247,6 +247,21 @@ def _maybe_wrong_pair(whole_name: str, seed: int, n: int) -> Trial:
     return aligned_trial(cuts, moving, 25.0, kind)
 
 
+def apart(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Pairs whose headers share 25 mm and whose bodies share 2: whatever is found is wrong."""
+    trials = trials_of(args, "apart", partial(_apart_pair, args.whole))
+    yield {"test": "apart", "whole": args.whole, "trials": len(trials),
+           "silent_gross": sum(trial.accepted for trial in trials)}  # fmt: skip
+
+
+def _apart_pair(whole_name: str, n: int) -> Trial:
+    whole, look = wholes(whole_name, n % PERSONS)
+    upper, lower = spoilt_pair(np.random.default_rng([77, n]), look, 2.0, n)
+    lower = replace(lower, shift_mm=(lower.shift_mm[0], 23.0, 0.0))
+    cuts = cut_stations(whole, [upper, lower])
+    return aligned_trial(cuts, cuts[1].volume, 25.0, "apart")
+
+
 def composites(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """NRMSE against the uncut image (RMSE over tissue / range of the truth), and the step at each border."""
     whole, look = wholes(args.whole)
@@ -378,8 +393,8 @@ def speed(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                "warnings": [str(w.code) for w in stitched.warnings]}  # fmt: skip
 
 
-TESTS = {"registration": registration, "wrong": wrong, "composite": composites, "exact": exact, "length": lengths,
-         "speed": speed}  # fmt: skip
+TESTS = {"registration": registration, "wrong": wrong, "apart": apart, "composite": composites, "exact": exact,
+         "length": lengths, "speed": speed}  # fmt: skip
 
 
 def main() -> None:

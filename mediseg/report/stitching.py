@@ -101,9 +101,10 @@ def _graticule(width: float, height: float, step: float = 10.0) -> str:
 
 
 def _ruler(height: float, font: float) -> svg.Layer:
-    """A ruler down the left edge: a tick each 10 mm, a number each 50 mm."""
+    """A ruler down the left edge: a tick each 10 mm, a number each 50 mm save where the patient's side is lettered."""
     ticks = "".join(svg.path([(0, y), (6 if y % 50 == 0 else 3, y)], digits=0) for y in np.arange(0, height, 10.0))
-    labels = tuple(svg.Label(7.0, y + 0.35 * font, f"{y:.0f}", "start") for y in np.arange(50.0, height - font, 50.0))
+    numbered = [y for y in np.arange(50.0, height - font, 50.0) if abs(y - height / 2) > 1.2 * font]
+    labels = tuple(svg.Label(7.0, y + 0.35 * font, f"{y:.0f}", "start") for y in numbered)
     return svg.Layer("ruler", (svg.Path(ticks),), labels)
 
 

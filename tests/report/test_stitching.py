@@ -7,7 +7,7 @@ import pytest
 
 from mediseg.report import raster
 from mediseg.report.pages import HEIGHT, MARGIN, WIDTH, render_pages
-from mediseg.report.stitching import stitching_section
+from mediseg.report.stitching import _ruler, stitching_section
 from mediseg.steps.stitch import stitch_stations
 from tests.report.factory import case
 from tests.spines import stations
@@ -47,6 +47,13 @@ def test_a_rejected_overlap_says_so_on_paper(values, monkeypatch):
 def test_stations_keep_their_colour_and_colours_come_round_again():
     assert raster.stroke("station-2", "") == (raster.rgb("#f0a13a"), 1.6)
     assert raster.stroke("station-9", "")[0] == raster.stroke("station-2", "")[0]
+
+
+def test_no_number_of_the_ruler_covers_the_letter_of_the_patients_side():
+    assert [label.text for label in _ruler(701.0, 10.0).labels] == [
+        "50", "100", "150", "200", "250", "300", "400", "450", "500", "550", "600", "650",
+    ]  # fmt: skip
+    assert "350" in [label.text for label in _ruler(800.0, 10.0).labels]
 
 
 def test_the_grid_is_not_drawn_on_paper(values):

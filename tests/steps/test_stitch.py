@@ -12,7 +12,8 @@ from mediseg.phantom.spine import phantom_spine, spine_grid
 from mediseg.phantom.stations import StationPlan, cut_stations, target_error_mm, true_grid
 from mediseg.results import Stitched
 from mediseg.steps.stitch import stitch_stations
-from mediseg.steps.stitch.align import Alignment, Limits, Station, _gated, align
+from mediseg.steps.stitch.align import Alignment, Limits, Station, _chosen, _gated, align
+from mediseg.steps.stitch.refine import Fit
 from mediseg.steps.stitch.solve import solved
 from mediseg.volume import RotatedROI, Volume
 from tests.spines import cuts, stations, whole
@@ -229,6 +230,35 @@ def test_a_rejected_station_keeps_its_headers_place_beside_its_neighbour() -> No
     assert reached == {0, 1}
 
 
+def fit(z: float, ncc: float, points: int) -> Fit:
+    return Fit(shifted(z), ncc, points)
+
+
+def test_a_longer_overlap_slid_by_a_vertebra_gives_way_to_one_that_agrees_far_better() -> None:
+    """A pair cut from a real template, 25 mm of overlap: once flagged, for only the first went to the gate."""
+    slid, true = fit(26, 0.83, 2888), fit(0, 0.94, 1252)
+    assert slid.score > true.score
+    assert _chosen([slid, fit(26.5, 0.82, 2888), true], np.zeros(3), Limits()) == (true, 0.83)
+
+
+def test_a_little_more_agreement_does_not_outdo_a_longer_overlap() -> None:
+    """1 - 0.90 is not 1.8 times less than 1 - 0.83: neither is certain, and the gate hears of the rival."""
+    long, short = fit(26, 0.83, 2888), fit(0, 0.90, 1252)
+    assert _chosen([long, short], np.zeros(3), Limits()) == (long, 0.90)
+    assert "another placement" in _gated(replace(found(2), ncc_after=0.83, rival_ncc=0.90), Limits()).reason
+
+
+def test_one_vertebra_off_does_not_outdo_two_where_nothing_true_is_shared() -> None:
+    two, one = fit(53, 0.65, 6000), fit(26, 0.85, 3000)
+    assert _chosen([two, one], np.zeros(3), Limits()) == (two, 0.85)
+
+
+def test_fits_that_end_at_one_place_are_no_rivals() -> None:
+    best = fit(0, 0.83, 2888)
+    assert _chosen([best, fit(1, 0.95, 1252)], np.zeros(3), Limits()) == (best, 0.0)
+    assert _chosen([best], np.zeros(3), Limits()) == (best, 0.0)
+
+
 @pytest.mark.parametrize(
     ("numbers", "reason"),
     [
@@ -238,6 +268,8 @@ def test_a_rejected_station_keeps_its_headers_place_beside_its_neighbour() -> No
             {"ncc_after": 0.723, "block_mm": 1.215},
             "little (NCC 0.72); parts of the overlap want to lie 1.2 mm",
         ),
+        # bodies that share 2 mm under headers that share 25, slid by a vertebra: once accepted at a least NCC of 0.75
+        ({"ncc_after": 0.755, "rival_ncc": 0.551, "block_mm": 0.551}, "the overlap agrees too little (NCC 0.7"),
         ({"ncc_before": 0.95}, "less than where the headers put it"),
         ({"shift_mm": 31.0}, "a shift of 31.0 mm"),
         ({"angle_deg": 21.0}, "a turn of 21.0 degrees"),

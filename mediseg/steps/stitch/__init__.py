@@ -47,7 +47,7 @@ def stitch_stations(  # noqa: PLR0913 - each is a setting of the recipe
     ] = None,
     max_shift_mm: Annotated[float, Setting("largest correction of a header that is believed", 1, 100)] = 30.0,
     max_angle_deg: Annotated[float, Setting("largest turn that is believed", 1, 45)] = 20.0,
-    min_ncc: Annotated[float, Setting("least agreement of an overlap that is believed", 0, 1)] = 0.75,
+    min_ncc: Annotated[float, Setting("least agreement of an overlap that is believed", 0, 1)] = 0.77,
 ) -> Stitched:
     """Stitch two to twelve stations that lie one above the other into one image.
 

@@ -21,6 +21,7 @@ _STEP_DEG = 3.0
 _POINTS, _ROUGH_POINTS = 25_000, 8_000
 _RADIUS_MM = 3.0  # two starts that end within this are one answer
 _BLOCK_MM = 1.0
+_SHORTER_NCC = 0.9  # on the coarse grid, of a shorter overlap that is to outdo a longer one: one slid reaches 0.86
 _NO_LESS = 0.005  # NCC: what two ways of sampling the same placement differ by
 
 
@@ -30,7 +31,7 @@ class Limits:
 
     max_shift_mm: float = 30.0
     max_angle_deg: float = 20.0
-    min_ncc: float = 0.75
+    min_ncc: float = 0.77
     round_trip_mm: float = 0.5
     rival: float = 1.8  # 1 - NCC of the next best distinct placement must be this many times that of the best
 
@@ -114,9 +115,7 @@ def _is_3d(fixed: Station, moving: Station) -> bool:
 
 def _decided(fixed: Station, moving: Station, coarse: Bench, fits: list[Fit], limits: Limits) -> Alignment:
     is_3d = _is_3d(fixed, moving)
-    best = fits[0]
-    rivals = [fit for fit in fits[1:] if _distance_mm(fit, best, coarse.pivot_lps_mm) > _RADIUS_MM]
-    rival = max((fit.ncc for fit in rivals), default=0.0)
+    best, rival = _chosen(fits, coarse.pivot_lps_mm, limits)
     fine_bench = bench(fixed.fine, moving.fine, limits.max_shift_mm)
     fine = problem(fine_bench.fixed, fine_bench.moving, tissue_points(fine_bench, _POINTS), is_3d=is_3d)
     fit = refined(fine, best.moving_from_fixed, iterations=12, order=3)
@@ -139,6 +138,22 @@ def _decided(fixed: Station, moving: Station, coarse: Bench, fits: list[Fit], li
         points_lps_mm=_corners(points),
     )
     return _gated(found, limits)
+
+
+def _chosen(fits: list[Fit], pivot: Array, limits: Limits) -> tuple[Fit, float]:
+    """Return the placement to go on with, of fits sorted by score, and the NCC of the next best distinct one.
+
+    The score grows with the overlap. A station slid by a vertebra shares much and agrees fairly; where it outscores a
+    shorter overlap that agrees far better, the gate could only ever reject it, so the other is put to the gate. It must
+    agree very well, for where nothing true is shared, one slid by one vertebra outdoes one slid by two.
+    """
+    best = fits[0]
+    likest = max(fits, key=lambda fit: fit.ncc)
+    is_far_better = likest.ncc >= _SHORTER_NCC and 1 - best.ncc >= limits.rival * (1 - likest.ncc)
+    if is_far_better and _distance_mm(likest, best, pivot) > _RADIUS_MM:
+        best = likest
+    rivals = [fit.ncc for fit in fits if _distance_mm(fit, best, pivot) > _RADIUS_MM]
+    return best, max(rivals, default=0.0)
 
 
 def _gated(found: Alignment, limits: Limits) -> Alignment:
