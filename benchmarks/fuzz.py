@@ -36,9 +36,7 @@ def child(given: argparse.Namespace) -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     stock = seed_files.make(given.out / "seeds", given.real)
-    chosen = {
-        name: one for name, one in targets.all_targets(work, stock).items() if not given.only or name in given.only
-    }
+    chosen = targets.all_targets(work, stock, set(given.only or ()))
     names = [name for name, target in chosen.items() for _ in range(target.share)]
     done, outcomes, number = Counter(), Counter(), given.first
     end = given.until

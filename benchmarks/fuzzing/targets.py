@@ -53,7 +53,7 @@ class WrongAnswer(Exception):
     """An input was answered, but not as documented."""
 
 
-def all_targets(work: Path, stock: dict[str, list[Seed]]) -> dict[str, Target]:
+def all_targets(work: Path, stock: dict[str, list[Seed]], only: set[str]) -> dict[str, Target]:
     """Return every target by name; services are started here and ended by ``close``."""
     files = Files(work)
     text = (b": ", b"- ", b"[", b"{", b"!!binary ", b"*a", b"&a ", b"\t", b'"', b"\\u0000")
@@ -70,11 +70,14 @@ def all_targets(work: Path, stock: dict[str, list[Seed]]) -> dict[str, Target]:
         "node": Target(stock["node"], files.node, 1, text),
         "run": Target(stock["volume"] + stock["dicom"], files.whole, 1, DICOM_WORDS),
     }
-    service, peer = Web(work / "serve"), Dicom(work / "node", stock["dicom"][0])
-    targets["http"] = Target(service.seeds, service.run, 3, HTTP_WORDS, service.close)
-    targets["pdu"] = Target(peer.seeds, peer.pdu, 2, DICOM_WORDS, peer.close)
-    targets["c-store"] = Target(stock["dicom"], peer.store, 2, DICOM_WORDS)
-    return targets
+    if not only or "http" in only:
+        service = Web(work / "serve")
+        targets["http"] = Target(service.seeds, service.run, 3, HTTP_WORDS, service.close)
+    if not only or only & {"pdu", "c-store"}:
+        peer = Dicom(work / "node", stock["dicom"][0])
+        targets["pdu"] = Target(peer.seeds, peer.pdu, 2, DICOM_WORDS, peer.close)
+        targets["c-store"] = Target(stock["dicom"], peer.store, 2, DICOM_WORDS)
+    return {name: one for name, one in targets.items() if not only or name in only}
 
 
 def one_line(text: str) -> None:
@@ -342,7 +345,7 @@ class Dicom:
     def _recorded(self, seed: Seed | None) -> bytes:
         """The bytes that a well-behaved peer sends, read off the wire."""
         recorder = Recorder(self._receiver.port)
-        self._send(recorder.port, seed, b"" if seed is None else seed.data)
+        self._send(recorder.port, seed, b"" if seed is None else _body(seed.data))
         return recorder.close()
 
     def _send(self, port: int, seed: Seed | None, data: bytes) -> str:
@@ -350,10 +353,14 @@ class Dicom:
         from pynetdicom import AE, association
 
         entity = AE(ae_title="SCANNER")
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
         entity.add_requested_context("1.2.840.10008.1.1")
         entity.add_requested_context("1.2.840.10008.5.1.4.1.1.4", ["1.2.840.10008.1.2.1"])
-        peer = entity.associate(LOCAL, port, ae_title="MEDISEG")
+        for _ in range(5):  # a busy machine may need more than one try
+            peer = entity.associate(LOCAL, port, ae_title="MEDISEG")
+            if peer.is_established or port != self._receiver.port:
+                break
+            time.sleep(1)
         if not peer.is_established:
             raise WrongAnswer("the node takes no association any more")
         try:
@@ -381,8 +388,7 @@ class Dicom:
 
     def store(self, seed: Seed, data: bytes) -> str:
         """A spoilt data set in a C-STORE that is right."""
-        body = data[144 + int.from_bytes(data[140:144], "little") :] if data[128:132] == b"DICM" else data
-        answer = self._send(self._receiver.port, seed, body)
+        answer = self._send(self._receiver.port, seed, _body(data))
         self._tidy()
         return answer
 
@@ -411,6 +417,11 @@ class Dicom:
     def close(self) -> None:
         self._receiver.stop()
         self._queue.close()
+
+
+def _body(data: bytes) -> bytes:
+    """Return a file's data set, without the preamble and the meta header."""
+    return data[144 + int.from_bytes(data[140:144], "little") :] if data[128:132] == b"DICM" else data
 
 
 class Recorder:
