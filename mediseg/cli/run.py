@@ -33,7 +33,10 @@ def run_options(function: Any) -> Any:
             help="Where cases run: here, or on a Dask cluster (extra: cluster).",
         ),
         click.option("--scheduler", metavar="ADDRESS", help="Of the Dask scheduler, such as tcp://host:8786."),
-        click.option("--layout", type=click.Choice(["mediseg"]), default="mediseg", show_default=True),
+        click.option(
+            "--layout", type=click.Choice(["mediseg", "bids"]), default="mediseg", show_default=True,
+            help="bids: a BIDS-derivatives dataset, with the ordinary tree in its folder mediseg.",
+        ),
         click.option(
             "--case-name", metavar="TEMPLATE", default="{name}", show_default=True,
             help="How cases are named: {name}, {index} and {hash} may stand in it.",
@@ -108,6 +111,7 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
     named = [_renamed(item, options["case_name"], n) for n, item in enumerate(items, start=1)]
     if len({item.name for item in named}) != len(named):
         raise UsageError(f'--case-name "{options["case_name"]}" gives two cases the same name; add {{index}}')
+    inner = _layout(out, options["layout"], [item.name for item in named])
     lines = _Lines()
 
     def finished(case: Case) -> None:
@@ -119,18 +123,34 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
         batch = run_batch(
             recipe,
             named,
-            out,
+            inner,
             _run_options(options),
             workers=options["workers"],
             executor=_executor(options),
             progress=None if options["quiet"] else display.stage,
             finished=finished,
         )
+    if options["layout"] == "bids":
+        from mediseg.io.bids_write import write_dataset
+
+        write_dataset(out, [(case.name, case.status in ("done", "refused")) for case in batch.cases])
     if not options["quiet"]:
-        _summary(batch, out)
+        _summary(batch, inner)
     if lines.failure is not None:
         raise OutputError(f"stdout cannot be written ({lines.failure.strerror}); the cases are done, see {out.name}")
     return batch.exit_code
+
+
+def _layout(out: Path, layout: str, names: Sequence[str]) -> Path:
+    """Return the folder that the cases are written into, once it is sure that they may be."""
+    if layout != "bids":
+        return out
+    from mediseg.casefile import version
+    from mediseg.io.bids_write import INNER, begin_dataset, check_dataset
+
+    check_dataset(out, names)
+    begin_dataset(out, version())
+    return out / INNER
 
 
 def _executor(options: dict[str, Any]) -> Executor | None:
