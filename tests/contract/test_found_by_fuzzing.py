@@ -35,7 +35,9 @@ def _said(path, *more):
         # MetaIO and NrrdIO write several lines of their own
         ("a.mha", b"ObjectType = Image\nNDims = 3\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"),
         ("a.nrrd", b"NRRD0004\ntype: short\ndimension: x\nsizes: 4 4\nencoding: raw\n\n" + bytes(32)),
-        # an affine that overflows: numpy warned
+        # an affine whose length overflows: numpy warned, in the reader and in Geometry
+        ("c.mha", b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nTransformMatrix = "
+         b"1 0 0 0 1 0 0 0 1\nElementSpacing = 1e300 1 1\nElementDataFile = LOCAL\n" + bytes(range(64))),
         ("b.mha", b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nTransformMatrix = "
          b"1e308 0 0 0 1 0 0 0 1\nElementSpacing = 1e308 1 1\nElementDataFile = LOCAL\n" + bytes(range(64))),
     ],
