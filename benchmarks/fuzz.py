@@ -1,6 +1,6 @@
 """Fuzz the readers and the services: no crash, no hang, every refusal one line with a documented exit status.
 
-    nice -n 15 python benchmarks/fuzz.py --minutes 60 --seed 1 --out findings [--real ../shared/data/dicom] [--only NAME]
+    nice -n 15 python benchmarks/fuzz.py --minutes 60 --seed 1 --out findings [--real FOLDER] [--only NAME]
 
 One child process does the work, input after input; each is made from (seed, number) alone, so that a finding is made
 again with ``--first NUMBER --count 1``. The parent looks on: a child that dies is a crash, one that works on an input

@@ -1,4 +1,4 @@
-"""Spoilt copies of bytes: flips, cuts, repeats, lies in numbers, words of the format, and the same inside gzip and zip."""
+"""Spoilt copies of bytes: flips, cuts, repeats, false numbers, words of the format; also within gzip and zip."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 
 ODD = (0, 1, -1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, -(2**31), 2**32 - 1, 1_000_000)
 TEXTS = (
-    b"nan", b"inf", b"-1", b"0", b"1e308", b"99999999999999999999", b"", b"\0", b"../../../etc/passwd", b"C:\\x", b"%s%n",
-    b"=cmd|'/C calc'!A0", b"<script>alert(1)</script>", b"\xff\xfe", b"\xed\xa0\x80", b"[" * 2000, b"{" * 2000, b"&a [*a]",
-    b"!!python/object/apply:os.system ['true']", b"\n", b"\r\n\r\n", b"null", b"true", b"[]", b"{}", b"a" * 5000, b"1.2.3.4",
+    b"nan", b"inf", b"-1", b"0", b"1e308", b"99999999999999999999", b"", b"\0", b"../../../etc/passwd", b"C:\\x",
+    b"%s%n", b"=cmd|'/C calc'!A0", b"<script>alert(1)</script>", b"\xff\xfe", b"\xed\xa0\x80", b"[" * 2000, b"{" * 2000,
+    b"&a [*a]",
+    b"!!python/object/apply:os.system ['true']", b"\n", b"\r\n\r\n", b"null", b"true", b"[]", b"{}", b"a" * 5000,
+    b"1.2.3.4",
 )  # fmt: skip
 _MOST = 4_000_000
 
@@ -41,11 +43,11 @@ def _zip(data: bytes, rng: random.Random, words: Sequence[bytes], others: Sequen
         members = old.namelist()
         chosen = rng.choice(members)
         for name in members:
-            content = old.read(name)
+            content, called = old.read(name), name
             if name == chosen:
                 content = _spoilt(content, rng, words, others)
-                name = rng.choice((name, name, name, "../" + name, "/abs", "a" * 300, "con", "\n=1+1", name + "/"))
-            new.writestr(name, content)
+                called = rng.choice((name, name, name, "../" + name, "/abs", "a" * 300, "con", "\n=1+1", name + "/"))
+            new.writestr(called, content)
     return made.getvalue()
 
 

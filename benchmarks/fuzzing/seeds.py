@@ -41,7 +41,7 @@ def make(folder: Path, real: Path | None) -> dict[str, list[Seed]]:
 
 def _volumes(folder: Path) -> list[Seed]:
     import nibabel
-    import SimpleITK as sitk
+    import SimpleITK
 
     ball = shaded_ball(12)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -50,7 +50,7 @@ def _volumes(folder: Path) -> list[Seed]:
     nibabel.save(nibabel.Nifti2Image(ball.astype(np.int16), affine), folder / "n2.nii")
     for name in ("m.mgh", "m.mgz"):
         nibabel.save(nibabel.MGHImage(ball.astype(np.float32), affine), folder / name)
-    image = sitk.GetImageFromArray(ball.astype(np.int16))
+    image = SimpleITK.GetImageFromArray(ball.astype(np.int16))
     image.SetSpacing((2, 2, 2))
     for name, packed in (
         ("i.mha", False),
@@ -60,9 +60,9 @@ def _volumes(folder: Path) -> list[Seed]:
         ("o.mhd", False),
         ("p.nhdr", False),
     ):
-        sitk.WriteImage(image, str(folder / name), packed)
-    seeds = [Seed(name, (folder / name).read_bytes()) for name in (
-        "a.nii", "b.nii.gz", "c.nii", "h.nii", "n2.nii", "m.mgh", "m.mgz", "i.mha", "j.mha", "k.nrrd", "l.nrrd")]  # fmt: skip
+        SimpleITK.WriteImage(image, str(folder / name), packed)
+    single = ("a.nii", "b.nii.gz", "c.nii", "h.nii", "n2.nii", "m.mgh", "m.mgz", "i.mha", "j.mha", "k.nrrd", "l.nrrd")
+    seeds = [Seed(name, (folder / name).read_bytes()) for name in single]
     for name in ("o.mhd", "p.nhdr"):
         pixels = next(path for path in folder.glob(f"{name[0]}.*") if path.name != name)
         seeds.append(Seed(name, (folder / name).read_bytes(), ((pixels.name, pixels.read_bytes()),)))

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes a spoilt input and returns how it was answered, or raises what no input may cause."""
+"""What is fuzzed: each target takes a spoilt input and returns its answer, or raises what no input may cause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from fuzzing.seeds import Seed
-
 from mediseg.errors import Exit, MedisegError
 
 #: docs/contract: what a command may end with on a bad input. 70 is a bug, 130 an interrupt.
@@ -26,7 +25,8 @@ DOCUMENTED = {Exit.DONE, Exit.SOME_FAILED, Exit.USAGE, Exit.UNREADABLE, Exit.REF
 LOCAL = "127.0.0.1"
 DICOM_WORDS = (
     b"SQ", b"OB", b"UN", b"UL\4\0", b"DS", b"IS", b"PN", b"\xff\xff\xff\xff", b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0",
-    b"\xfe\xff\xdd\xe0", b"\xe0\x7f\x10\x00", b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.1.99",
+    b"\xfe\xff\xdd\xe0", b"\xe0\x7f\x10\x00", b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.4.90",
+    b"1.2.840.10008.1.2.1.99",
     b"ISO_IR 192", b"\\ISO 2022 IR 87", b"\x1b$B", b"\x28\0\x10\0US\2\0\xff\xff", b"\x28\0\x08\0IS\x04\x009999",
 )  # fmt: skip
 HTTP_WORDS = (
