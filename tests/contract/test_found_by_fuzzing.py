@@ -4,11 +4,13 @@ import os
 import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.charset import convert_encodings
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
@@ -112,6 +114,25 @@ def test_a_segmentation_that_lacks_a_part_is_refused(tmp_path, gone, capfd):
     with pytest.raises((InputError, Refusal), match=r"seg\.dcm"):
         read_segmentation(path)
     assert capfd.readouterr().err == ""
+
+
+def test_a_node_does_not_log_what_a_broken_object_says(tmp_path):
+    """Found in the log of a node: "Unknown encoding 'ZX81-77421'", the patient's ID where the character set belongs."""
+    pytest.importorskip("pynetdicom")
+    from mediseg.node.audit import Audit
+    from mediseg.node.config import NodeConfig, Rule
+    from mediseg.node.queue import Queue
+    from mediseg.node.receive import Receiver
+
+    queue = Queue(tmp_path)
+    receiver = Receiver(NodeConfig(tmp_path, (Rule("bias"),), port=0), queue, Audit(tmp_path))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        receiver.start()
+        receiver.stop()
+        queue.close()
+        assert convert_encodings(["ZX81-77421"])
+    assert heard == []
 
 
 def test_hushing_gives_stderr_back(capfd):
