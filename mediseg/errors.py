@@ -67,6 +67,10 @@ class MedisegError(Exception):
 
     exit_code = Exit.SOME_FAILED
 
+    def __str__(self) -> str:
+        # a file's name may hold a line break, an escape sequence for the terminal, or bytes that are no text
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(super().__str__().split()))
+
 
 class UsageError(MedisegError):
     """The command line, a recipe or a parameter is wrong, or a path does not exist."""

@@ -112,8 +112,10 @@ class Geometry:
         affine = _frozen(self.affine_lps, (4, 4), "affine_lps")
         if not np.array_equal(affine[3], (0, 0, 0, 1)):
             raise ValueError("the last row of affine_lps must be 0 0 0 1")
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
-        if spacing.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # absurd numbers of a header: refused below
+            spacing = np.linalg.norm(affine[:3, :3], axis=0)
+            volume = abs(np.linalg.det(affine[:3, :3] / spacing))
+        if not (np.isfinite(spacing).all() and spacing.min() > 0 and volume >= 1e-3):
             raise ValueError("affine_lps is singular: two axes point the same way, or a spacing is 0")
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine_lps", affine)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mediseg.casefile import Job, RunOptions, case_record, check_models, earlier_record, model_record
 from mediseg.casefolder import case_folder
 from mediseg.errors import Cancelled, Exit, InputError, MedisegError, OutputError, Refusal, UsageError, Warn
@@ -108,7 +110,8 @@ def run_case(
     _ = item.digest  # a file that cannot be read to its end fails here, before anything is written
     token = COMPUTE.set(Compute(options.threads, options.device))
     try:
-        with case_folder(job.folder):
+        # what overflows or divides by zero in a hostile image shows in its values, which the steps look at
+        with case_folder(job.folder), np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
             return _Work(job, progress, cancel).do()
     finally:
         COMPUTE.reset(token)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mediseg.cli.run import run_items, run_options
+from mediseg.cli.run import check_place, run_items, run_options
 
 
 @click.command(
@@ -26,6 +26,7 @@ def command(out: Path, **options: Any) -> int:
     from mediseg.io.cases import find_cases
     from mediseg.recipe import load_recipe, parse_settings
 
+    check_place(options)
     recipe = load_recipe("corpus-callosum", parse_settings(options["settings"]))
     study = write_demo_study(out / "input" / "demo")
-    return run_items(recipe, find_cases([study]), out, options)
+    return run_items(recipe, find_cases([study.absolute()]), out, options)

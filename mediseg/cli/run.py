@@ -13,6 +13,7 @@ import click
 from mediseg.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from mediseg.attempt import Executor
     from mediseg.batch import Batch
     from mediseg.casefile import RunOptions
     from mediseg.io.cases import CaseInput
@@ -27,8 +28,15 @@ def run_options(function: Any) -> Any:
         click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Cases at a time."),
         click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads a case."),
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True),
-        click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True),
-        click.option("--layout", type=click.Choice(["mediseg"]), default="mediseg", show_default=True),
+        click.option(
+            "--executor", type=click.Choice(["local", "dask"]), default="local", show_default=True,
+            help="Where cases run: here, or on a Dask cluster (extra: cluster).",
+        ),
+        click.option("--scheduler", metavar="ADDRESS", help="Of the Dask scheduler, such as tcp://host:8786."),
+        click.option(
+            "--layout", type=click.Choice(["mediseg", "bids"]), default="mediseg", show_default=True,
+            help="bids: a BIDS-derivatives dataset, with the ordinary tree in its folder mediseg.",
+        ),
         click.option(
             "--case-name", metavar="TEMPLATE", default="{name}", show_default=True,
             help="How cases are named: {name}, {index} and {hash} may stand in it.",
@@ -75,10 +83,26 @@ def command(recipe: str, inputs: tuple[str, ...], out: str, **options: Any) -> i
     from mediseg.recipe import load_recipe, parse_settings
 
     loaded = load_recipe(recipe, parse_settings(options["settings"]))
-    items = find_cases([Path(one) for one in inputs], loaded.input)
+    check_place(options)
+    items = find_cases([_whole(Path(one), options["executor"]) for one in inputs], loaded.input)
     if not out:
         raise UsageError("--out is empty; name the folder for the results")
     return run_items(loaded, items, Path(out), options)
+
+
+def check_place(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not say where the cases shall run."""
+    if options["executor"] == "dask" and not options["scheduler"]:
+        raise UsageError("--executor dask needs --scheduler, such as tcp://host:8786; see docs/cluster.md")
+    if options["executor"] == "local" and options["scheduler"]:
+        raise UsageError("--scheduler is for --executor dask")
+    if options["executor"] == "dask" and options["workers"] != 1:
+        raise UsageError("--workers counts processes here; a Dask cluster has as many workers as were started for it")
+
+
+def _whole(path: Path, executor: str) -> Path:
+    """Return a path that workers with another working folder find, too; one that is missing stays as it was typed."""
+    return path.absolute() if executor == "dask" and path.exists() else path
 
 
 def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: dict[str, Any]) -> int:
@@ -91,6 +115,7 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
     named = [_renamed(item, options["case_name"], n) for n, item in enumerate(items, start=1)]
     if len({item.name for item in named}) != len(named):
         raise UsageError(f'--case-name "{options["case_name"]}" gives two cases the same name; add {{index}}')
+    inner = _layout(out, options["layout"], [item.name for item in named])
     lines = _Lines()
 
     def finished(case: Case) -> None:
@@ -102,17 +127,42 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
         batch = run_batch(
             recipe,
             named,
-            out,
+            inner,
             _run_options(options),
             workers=options["workers"],
-            progress=display.stage,
+            executor=_executor(options),
+            progress=None if options["quiet"] else display.stage,
             finished=finished,
         )
+    if options["layout"] == "bids":
+        from mediseg.io.bids_write import write_dataset
+
+        write_dataset(out, [(case.name, case.status in ("done", "refused")) for case in batch.cases])
     if not options["quiet"]:
-        _summary(batch, out)
+        _summary(batch, inner)
     if lines.failure is not None:
         raise OutputError(f"stdout cannot be written ({lines.failure.strerror}); the cases are done, see {out.name}")
     return batch.exit_code
+
+
+def _layout(out: Path, layout: str, names: Sequence[str]) -> Path:
+    """Return the folder that the cases are written into, once it is sure that they may be."""
+    if layout != "bids":
+        return out
+    from mediseg.casefile import version
+    from mediseg.io.bids_write import INNER, begin_dataset, check_dataset
+
+    check_dataset(out, names)
+    begin_dataset(out, version())
+    return out / INNER
+
+
+def _executor(options: dict[str, Any]) -> Executor | None:
+    if options["executor"] == "local":
+        return None
+    from mediseg.cluster import on_scheduler
+
+    return on_scheduler(options["scheduler"])
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mediseg.errors import InputError, MedisegError, UsageError
+from mediseg.io import bids
 from mediseg.io.identity import Identity
 from mediseg.io.study import Study
 from mediseg.volume import Volume
@@ -143,8 +144,9 @@ def find_cases(inputs: Iterable[str | Path], wanted: str = "head") -> tuple[Case
     """Return the cases that inputs hold, in the order given.
 
     A zip, a DICOM file, a volume file: one case (a zip of several studies: one each). A folder: one case for each DICOM
-    study in it (series in sub-folders stay together), for each zip, for each volume file. For a recipe that wants
-    ``stations`` the volume files given together, or lying in one folder, are one case.
+    study in it (series in sub-folders stay together), for each zip, for each volume file. A BIDS directory, or a
+    subject's folder of one: one case for each anatomical image. For a recipe that wants ``stations`` the volume files
+    given together, or lying in one folder, are one case.
 
     An input that cannot be read becomes a case with ``error``. Raises UsageError for a path that does not exist.
     """
@@ -156,7 +158,7 @@ def find_cases(inputs: Iterable[str | Path], wanted: str = "head") -> tuple[Case
             raise UsageError(f"{path} does not exist")
         if not path.is_file() and not path.is_dir():
             raise UsageError(f"{path} is neither a file nor a folder; give the scan as a file")
-    drafts = [draft for path in paths for draft in _drafts(path)]
+    drafts = [draft for path in paths for draft in _drafts(path, wanted)]
     if wanted == "stations":
         drafts = _joined(drafts)
     return _named(drafts)
@@ -169,6 +171,7 @@ class _Draft:
     stem: str
     case: CaseInput
     identity: Identity = field(default_factory=Identity)
+    is_whole: bool = False  # nothing is to be joined with it
 
     @property
     def key(self) -> str:
@@ -177,8 +180,10 @@ class _Draft:
         return study.uids[0] if study is not None and study.uids and study.uids[0] else self.case.digest
 
 
-def _drafts(path: Path) -> list[_Draft]:
+def _drafts(path: Path, wanted: str) -> list[_Draft]:
     try:
+        if path.is_dir() and bids.is_part_of_dataset(path):
+            return _dataset(path, wanted)
         return _folder(path) if path.is_dir() else _file(path)
     except MedisegError as error:
         return [_unreadable(path, error)]
@@ -188,6 +193,41 @@ def _unreadable(path: Path, error: MedisegError) -> _Draft:
     """A case that tells why nothing can be read, by the file's name alone: folders are nobody's business."""
     named = type(error)(str(error).replace(str(path), path.name or str(path)))
     return _Draft(_stem(path), CaseInput("", (path,), "", error=named))
+
+
+def _dataset(path: Path, wanted: str) -> list[_Draft]:
+    """The anatomical images of a BIDS directory; stations of one spine (chunks) belong together."""
+    found = bids.images(path)
+    if not found:
+        endings = ", ".join(f"*_{suffix}" for suffix in bids.SUFFIXES)
+        raise InputError(
+            f"{path.name} is a BIDS directory without anatomical images (sub-*/anat/{endings} .nii or .nii.gz)"
+        )
+    if wanted != "stations":
+        return [_anatomical(one) for one in found]
+    groups: dict[str, list[_Draft]] = defaultdict(list)
+    for one in found:
+        groups[bids.whole_of(one)].append(_anatomical(one))
+    return [_spine(name, drafts) for name, drafts in groups.items()]
+
+
+def _anatomical(path: Path) -> _Draft:
+    from mediseg.io.formats import format_of
+
+    name = format_of(path)
+    if name is not None:
+        return _Draft(_stem(path), CaseInput("", (path,), name), is_whole=True)
+    if path.is_symlink() and not path.exists():
+        return _unreadable(path, InputError(f"{path.name} is a link to content that is not here; get it: datalad get"))
+    return _unreadable(path, InputError(f"{path.name} is damaged or not what its name says; copy it again"))
+
+
+def _spine(name: str, drafts: list[_Draft]) -> _Draft:
+    broken = next((draft for draft in drafts if draft.case.error is not None), None)
+    if broken is not None:
+        return broken
+    paths = tuple(path for draft in drafts for path in draft.case.paths)
+    return _Draft(_stem(Path(name)), CaseInput("", paths, drafts[0].case.kind), is_whole=True)
 
 
 def _file(path: Path) -> list[_Draft]:
@@ -304,7 +344,7 @@ def _home(files: Sequence[Path]) -> Path:
 def _joined(drafts: list[_Draft]) -> list[_Draft]:
     """Make one case of all volume files, and one of each DICOM study, for a recipe that works on several stations."""
     drafts = _same_studies(drafts)
-    volumes = [draft for draft in drafts if draft.case.study is None and draft.case.error is None]
+    volumes = [d for d in drafts if d.case.study is None and d.case.error is None and not d.is_whole]
     if len(volumes) < 2:
         return drafts
     paths = tuple(path for draft in volumes for path in draft.case.paths)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mediseg.errors import InputError, Refusal
 from mediseg.geometry import Geometry
+from mediseg.io.hushed import hushed_stderr
 from mediseg.io.pixels import fit_for_use
 from mediseg.io.plausible import check_size
 from mediseg.volume import Source, Volume
@@ -40,9 +41,10 @@ def read(path: Path) -> Volume:
     reader.SetFileName(str(path))
     _check_partner(path)
     try:
-        reader.ReadImageInformation()
-        check_size(reader.GetSize(), path.name)
-        image = reader.Execute()
+        with hushed_stderr():  # MetaIO and NrrdIO print several lines about each fault
+            reader.ReadImageInformation()
+            check_size(reader.GetSize(), path.name)
+            image = reader.Execute()
     except RuntimeError as error:
         raise InputError(
             f"{path.name} is damaged or incomplete (or its data file is missing); copy it again"
@@ -53,7 +55,8 @@ def read(path: Path) -> Volume:
     # SimpleITK gives its array as (k, j, i)
     array = fit_for_use(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), path.name)
     affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    with np.errstate(over="ignore", invalid="ignore"):  # Geometry refuses what is not finite
+        affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     i, j, k = array.shape
     try:

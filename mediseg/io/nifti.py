@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mediseg.errors import Code, InputError, Refusal, Warn
 from mediseg.geometry import Array, Geometry
+from mediseg.io.hushed import hushed_logger
 from mediseg.io.pixels import fit_for_use
 from mediseg.io.plausible import check_size
 from mediseg.volume import Source, Volume
@@ -55,17 +56,19 @@ def read(path: Path) -> Volume:
     The place is the sform where its code is above 0, else the qform, else, without either, it is refused: an image
     without orientation has no left side. Raises InputError for a damaged file, Refusal for NaN or no place.
     """
-    from nibabel.imageglobals import LoggingOutputSuppressor
+    with hushed_logger("nibabel.global"):  # it tells of every odd code in a header
+        return _read(path)
 
+
+def _read(path: Path) -> Volume:
     broken = InputError(f"{path.name} is damaged, incomplete, or not what its name says; copy it again")
     try:
-        with LoggingOutputSuppressor():
-            _check_scaling(path)
-            image = _opened(path)
-            if not _can_hold(path, image):
-                raise broken
-            check_size(image.shape, path.name)
-            stored = np.asanyarray(image.dataobj)
+        _check_scaling(path)
+        image = _opened(path)
+        if not _can_hold(path, image):
+            raise broken
+        check_size(image.shape, path.name)
+        stored = np.asanyarray(image.dataobj)
     except _unreadable() as error:
         raise broken from error
     is_nifti = hasattr(image, "get_sform")

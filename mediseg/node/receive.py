@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class Receiver:
         from pynetdicom.presentation import build_context
         from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made while the module loads
 
+        # pydicom's warnings about what breaks a rule quote it, a patient's ID among others, into the service's log
+        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
         entity = AE(ae_title=self._config.ae_title)
         entity.require_called_aet = True
         entity.require_calling_aet = [caller.ae_title for caller in self._config.callers] or ["(nobody)"]

@@ -1,15 +1,20 @@
-"""The page and the table of a batch: one row a case, the suspicious ones on top."""
+"""The page and the table of a batch: one row a case, the suspicious ones on top. Made for ten thousand of them."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
-from mediseg.record import INTENDED_USE, CaseRecord
-from mediseg.report.html import clean, environment, number
+import numpy as np
+
+from mediseg.record import CaseRecord
+from mediseg.report.html import clean
+from mediseg.report.spread import OUTLIER_Z, Spread, finite, spread_of
 
 COLUMNS = (
     "case",
@@ -31,100 +36,191 @@ COLUMNS = (
     "sequence",
     "seconds",
     "report",
+    "outlier",
+    "outlier_z",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _RANK = {"failed": 0, "refused": 1, "done": 2}
 
 
-def ordered(records: Sequence[CaseRecord]) -> list[CaseRecord]:
-    """Return the suspicious cases first: failed, refused, then by quality (none given, low to high), warnings, name."""
-    return sorted(records, key=_suspicion)
+class Quantity(NamedTuple):
+    """What was measured, and its unit (UCUM)."""
+
+    name: str
+    unit: str
 
 
-def _suspicion(record: CaseRecord) -> tuple[int, float, int, str]:
-    score = record.quality.score
-    return _RANK[record.status], -1.0 if score is None else score, -len(record.warnings), record.case
+@lru_cache(maxsize=4096)
+def _quantity(name: str, unit: str) -> Quantity:
+    return Quantity(name, unit)
 
 
-def report_link(record: CaseRecord) -> str:
-    """Return the relative link to a case's page; empty where none was written (nothing could be read, a full disk)."""
-    if not any(output.path == "report.html" for output in record.outputs):
-        return ""
-    return f"{quote(record.case, safe='')}/report.html"
+AREA, LENGTH = _quantity("area", "mm2"), _quantity("length", "mm")
+ANGLE, CONFIDENCE = _quantity("roi_angle", "deg"), _quantity("roi_confidence", "1")
+QUALITY, SECONDS = _quantity("quality", "1"), _quantity("time", "s")
+#: These say how a case went, not what its patient is like: never outliers.
+_ABOUT_THE_RUN = (CONFIDENCE, QUALITY, SECONDS)
 
 
-@dataclass(frozen=True)
-class _Row:
-    record: CaseRecord
-    link: str
-    area: str
-    length: str
-    angle: str
-    confidence: str
-    seconds: str
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """What the index shows of a case: a few kilobytes, where its whole record has hundreds."""
+
+    case: str
+    status: str
+    reason: str
+    has_page: bool
+    flags: tuple[str, ...]
+    warnings: tuple[str, ...]
+    roi_method: str
+    roi_center_mm: tuple[float, float, float] | None
+    recipe: str
+    mediseg: str
+    manufacturer: str
+    sequence: str
+    values: Mapping[Quantity, float]
+
+    @property
+    def link(self) -> str:
+        """The relative link to the case's page; empty where none was written (nothing readable, a full disk)."""
+        return f"{quote(self.case, safe='')}/report.html" if self.has_page else ""
+
+    @property
+    def quality(self) -> float | None:
+        """The weakest confidence of any step, None where none gave one."""
+        return self.values.get(QUALITY)
 
 
-def render_index(records: Sequence[CaseRecord]) -> str:
-    """Return index.html: one row a case, suspicious ones on top, each linked to its own page."""
-    rows = [_row(record) for record in ordered(records)]
-    counts = {status: sum(r.status == status for r in records) for status in ("done", "refused", "failed")}
-    versions = sorted({f"{r.recipe.name} · mediseg {r.mediseg}" for r in records})
-    page = environment().get_template("index.html.j2")
-    return clean(page.render(rows=rows, counts=counts, total=len(rows), versions=versions, intended_use=INTENDED_USE))
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """The quantity of a case that lies farthest from the other cases' middle, and by how many widths."""
+
+    quantity: Quantity
+    z: float
 
 
-def _measured(record: CaseRecord, name: str) -> float | None:
-    return next((m.value for m in record.measurements if m.name == name), None)
-
-
-def _seconds(record: CaseRecord) -> float | None:
-    known = [step.seconds for step in record.steps if step.seconds is not None]
-    return sum(known) if known else None
-
-
-def _row(record: CaseRecord) -> _Row:
-    roi = record.roi
-    return _Row(
-        record=record,
-        link=report_link(record),
-        area=number(_measured(record, "area"), 0),
-        length=number(_measured(record, "length"), 1),
-        angle=number(roi.angle_deg, 1) if roi else "–",
-        confidence=number(roi.confidence, 2) if roi else "–",
-        seconds=number(_seconds(record), 1),
+def index_row(record: CaseRecord) -> IndexRow:
+    """Return what the index needs of a record."""
+    roi, source = record.roi, record.source
+    return IndexRow(
+        case=record.case,
+        status=record.status,
+        reason=record.reason,
+        has_page=any(output.path == "report.html" for output in record.outputs),
+        flags=record.quality.flags,
+        warnings=tuple(str(warning.code) for warning in record.warnings),
+        roi_method=roi.method if roi else "",
+        roi_center_mm=roi.center_mm if roi else None,
+        recipe=record.recipe.name,
+        mediseg=record.mediseg,
+        manufacturer=source.manufacturer if source else "",
+        sequence=source.sequence if source else "",
+        values=_values(record),
     )
 
 
-def index_csv(records: Sequence[CaseRecord]) -> str:
-    """Return index.csv in the page's order; unknown values are empty, text can never be taken for a formula."""
+def _values(record: CaseRecord) -> dict[Quantity, float]:
+    known = [step.seconds for step in record.steps if step.seconds is not None]
+    found: list[tuple[Quantity, float | None]] = [
+        *((_quantity(m.name, m.unit), m.value) for m in record.measurements),
+        (ANGLE, record.roi.angle_deg if record.roi else None),
+        (CONFIDENCE, record.roi.confidence if record.roi else None),
+        (QUALITY, record.quality.score),
+        (SECONDS, sum(known) if known else None),
+    ]
+    values: dict[Quantity, float] = {}
+    for quantity, value in found:
+        if (number := finite(value)) is not None:
+            values.setdefault(quantity, number)
+    return values
+
+
+class Index:
+    """The rows in the page's order, the quantities they have, and who is an outlier in which.
+
+    The order: failed, refused, outliers from the farthest on, then by quality (none given first), warnings, name.
+    """
+
+    def __init__(self, rows: Iterable[IndexRow]) -> None:
+        given = list(rows)
+        columns: dict[Quantity, list[float]] = {}
+        places: dict[Quantity, list[int]] = {}
+        for n, row in enumerate(given):
+            for quantity, value in row.values.items():
+                columns.setdefault(quantity, []).append(value)
+                places.setdefault(quantity, []).append(n)
+        last = [one for one in (ANGLE, *_ABOUT_THE_RUN) if one in columns]
+        self.columns: Mapping[Quantity, Sequence[float]] = {
+            quantity: columns[quantity] for quantity in (*(q for q in columns if q not in last), *last)
+        }
+        self.spreads: Mapping[Quantity, Spread] = {q: spread_of(values) for q, values in self.columns.items()}
+        ranked = sorted(zip(self._farthest(given, places), given, strict=True), key=_suspicion)
+        self.rows = tuple(row for _, row in ranked)
+        self.outliers = tuple(outlier for outlier, _ in ranked)
+
+    def _farthest(self, rows: Sequence[IndexRow], places: Mapping[Quantity, Sequence[int]]) -> list[Outlier | None]:
+        """Return for each row the quantity in which it is an outlier, and farthest out; None where in none."""
+        farthest, which = np.zeros(len(rows)), np.full(len(rows), -1)
+        quantities = list(self.columns)
+        for number, quantity in enumerate(quantities):
+            if quantity in _ABOUT_THE_RUN:
+                continue
+            at = np.asarray(places[quantity])
+            z = self.spreads[quantity].z(np.asarray(self.columns[quantity]))
+            farther = np.abs(z) > np.abs(farthest[at])
+            farthest[at[farther]], which[at[farther]] = z[farther], number
+        is_out = [row.status == "done" and abs(z) >= OUTLIER_Z for row, z in zip(rows, farthest, strict=True)]
+        each = zip(is_out, which, farthest, strict=True)
+        return [Outlier(quantities[number], float(z)) if out else None for out, number, z in each]
+
+
+def _suspicion(ranked: tuple[Outlier | None, IndexRow]) -> tuple[int, float, float, int, str]:
+    outlier, row = ranked
+    far = 0.0 if outlier is None else -abs(outlier.z)
+    return _RANK[row.status], far, row.values.get(QUALITY, -1.0), -len(row.warnings), row.case
+
+
+def index_csv(index: Index) -> str:
+    """Return index.csv in the page's order; unknown values are empty, text can never be taken for a formula.
+
+    The fixed columns, then every measurement of any case as ``name_unit``.
+    """
+    more = [q for q in index.columns if q not in (AREA, LENGTH, ANGLE, *_ABOUT_THE_RUN)]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(record) for record in ordered(records))
+    writer.writerow([*COLUMNS, *(_text(column_name(q)) for q in more)])
+    for row, outlier in zip(index.rows, index.outliers, strict=True):
+        writer.writerow([*_cells(row, outlier), *(_number(row.values.get(q)) for q in more)])
     return clean(table.getvalue())
 
 
-def _cells(record: CaseRecord) -> list[str]:
-    roi, source = record.roi, record.source
-    center = roi.center_mm if roi else (None, None, None)
+def column_name(quantity: Quantity) -> str:
+    """Return a quantity's name in index.csv: with its unit, where it has one that a column's name can hold."""
+    unit = quantity.unit.replace("/", "per_") if quantity.unit != "1" else ""
+    return f"{quantity.name}_{unit}" if unit else quantity.name
+
+
+def _cells(row: IndexRow, outlier: Outlier | None) -> list[str]:
     return [
-        _text(record.case),
-        record.status,
-        _text(record.reason),
-        _number(record.quality.score),
-        _text(" ".join(record.quality.flags)),
-        str(len(record.warnings)),
-        _number(_measured(record, "area")),
-        _number(_measured(record, "length")),
-        _text(roi.method) if roi else "",
-        _number(roi.angle_deg if roi else None),
-        *(_number(value) for value in center),
-        _number(roi.confidence if roi else None),
-        _text(record.recipe.name),
-        _text(source.manufacturer) if source else "",
-        _text(source.sequence) if source else "",
-        _number(_seconds(record)),
-        report_link(record),
+        _text(row.case),
+        row.status,
+        _text(row.reason),
+        _number(row.values.get(QUALITY)),
+        _text(" ".join(row.flags)),
+        str(len(row.warnings)),
+        _number(row.values.get(AREA)),
+        _number(row.values.get(LENGTH)),
+        _text(row.roi_method),
+        _number(row.values.get(ANGLE)),
+        *(_number(value) for value in row.roi_center_mm or (None, None, None)),
+        _number(row.values.get(CONFIDENCE)),
+        _text(row.recipe),
+        _text(row.manufacturer),
+        _text(row.sequence),
+        _number(row.values.get(SECONDS)),
+        row.link,
+        _text(column_name(outlier.quantity)) if outlier else "",
+        _number(round(outlier.z, 2) if outlier else None),
     ]
 
 

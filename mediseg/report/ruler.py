@@ -1,27 +1,20 @@
-"""The rulers of a page: one inline script, allowed by its hash alone, and where the picture lies in the patient.
-
-The page's policy forbids every script but the one whose SHA-256 it names; that one asks for nothing and stores nothing.
-"""
+"""The rulers of a page: one inline script, and where the picture lies in the patient."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import lru_cache
-from importlib import resources
-
 from mediseg.report.figures import View
+from mediseg.report.scripts import hash_source
+from mediseg.report.scripts import script as _script
 
 
-@lru_cache(maxsize=1)
 def script() -> str:
     """Return the script as it stands between its tags, to the letter."""
-    return (resources.files("mediseg.report") / "templates" / "ruler.js").read_text(encoding="utf-8").strip()
+    return _script("ruler.js")
 
 
 def script_source() -> str:
-    """Return what allows the script, and no other, in a Content-Security-Policy (CSP Level 3, 2.3.1)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
+    """Return what allows the script, and no other, in a Content-Security-Policy."""
+    return hash_source("ruler.js")
 
 
 def frame_of(view: View) -> str:

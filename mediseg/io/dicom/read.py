@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from mediseg.io.dicom import jpeg, mosaic, values
 from mediseg.io.dicom.attributes import UNREADABLE, whole
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
+from mediseg.io.hushed import hushed_stderr
 from mediseg.io.identity import Identity
 from mediseg.io.plausible import check_size
 from mediseg.io.study import Slice, Stack
@@ -31,6 +34,21 @@ jpeg.register()
 _LITTLE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 # What pydicom and its decoders raise on damaged pixels
 _UNDECODABLE = (*UNREADABLE, RuntimeError, zlib.error)
+
+
+@contextmanager
+def _no_panic() -> Iterator[None]:
+    """Make a panic of pylibjpeg-rle, which is written in Rust, an error like any other.
+
+    Its class is derived from BaseException, so that it would end the whole batch, and has no public name.
+    """
+    try:
+        with hushed_stderr():  # where a panic is told, past Python
+            yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError("the decoder gave up") from error
 
 
 def open_dataset(path: Path, files: Files | None = None) -> Dataset:
@@ -220,10 +238,13 @@ def _decoded(dataset: Dataset, indices: set[int]) -> dict[int, Pixels]:
     """Decode some frames of a file, each once; all that a file without frames holds is frame 0."""
     if indices == {0}:
         pixels = _plain(dataset)
-        pixels = dataset.pixel_array if pixels is None else pixels
+        if pixels is None:
+            with _no_panic():
+                pixels = dataset.pixel_array
         return {0: pixels[0] if pixels.ndim == 3 else pixels}
     order = sorted(indices)
-    return dict(zip(order, iter_pixels(dataset, indices=order), strict=True))
+    with _no_panic():
+        return dict(zip(order, iter_pixels(dataset, indices=order), strict=True))
 
 
 def _plain(dataset: Dataset) -> Pixels | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from pydicom.uid import SegmentationStorage
 
 from mediseg.errors import InputError, Refusal, UsageError
 from mediseg.geometry import Geometry
+from mediseg.io.dicom.attributes import UNREADABLE
+from mediseg.io.dicom.header import tolerant
 from mediseg.volume import CodedConcept, Segment, Segmentation
 
 _LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage, which pydicom 3.0 does not name yet
@@ -24,8 +27,9 @@ def is_segmentation(path: str | Path) -> bool:
         with where.open("rb") as stream:
             if stream.read(132)[128:] != b"DICM":
                 return False
-        return str(dcmread(where, specific_tags=["SOPClassUID"]).get("SOPClassUID", "")) in _CLASSES
-    except (OSError, ValueError, EOFError, KeyError):
+        with tolerant():
+            return str(dcmread(where, specific_tags=["SOPClassUID"]).get("SOPClassUID", "")) in _CLASSES
+    except UNREADABLE:
         return False
 
 
@@ -35,24 +39,39 @@ def read_segmentation(path: str | Path) -> Segmentation:
     Axes are the file's: i along rows, j down columns, k along slices. Raises UsageError for a path that does not
     exist, InputError for another file, Refusal for segments that overlap, probabilities, or slices that are no stack.
     """
-    import highdicom as hd
-
     where = Path(path)
     if not where.exists():
         raise UsageError(f"{where} does not exist")
     if not is_segmentation(where):
         raise InputError(f"{where.name} is no DICOM segmentation; give a SEG file")
-    made = hd.seg.segread(where)
+    with tolerant():
+        return _read(where)
+
+
+def _read(where: Path) -> Segmentation:
+    import highdicom as hd
+
     try:
+        made = hd.seg.segread(where)
+        frame = str(made.FrameOfReferenceUID)
+        segments = tuple(_segment(item) for item in made.SegmentSequence)
         volume = made.get_volume(combine_segments=True, allow_missing_positions=True)
     except (RuntimeError, ValueError) as error:
-        raise Refusal(f"{where.name} cannot be shown as labels: {str(error).splitlines()[0]}") from error
+        raise Refusal(f"{where.name} cannot be shown as labels: {_reason(error)}") from error
+    except (*UNREADABLE, zlib.error) as error:  # what highdicom and pydicom raise on attributes that are not there
+        raise InputError(f"{where.name} is damaged: it lacks what a segmentation must hold; copy it again") from error
     # highdicom's axes are slices, rows, columns; its affine is LPS as ours
     labels = np.asarray(volume.array).astype(np.uint8).transpose(2, 1, 0)
     affine = np.asarray(volume.affine, np.float64)[:, [2, 1, 0, 3]]
     shape = (int(labels.shape[0]), int(labels.shape[1]), int(labels.shape[2]))
-    geometry = Geometry(shape, affine, str(made.FrameOfReferenceUID))
-    return Segmentation(labels, geometry, tuple(_segment(item) for item in made.SegmentSequence))
+    try:
+        return Segmentation(labels, Geometry(shape, affine, frame), segments)
+    except ValueError as error:
+        raise Refusal(f"{where.name} cannot be shown as labels: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _segment(item: Dataset) -> Segment:

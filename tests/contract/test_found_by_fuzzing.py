@@ -1,0 +1,142 @@
+"""What benchmarks/fuzz.py has found, made again here: each is one line, with a documented exit status."""
+
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.charset import convert_encodings
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless
+
+import mediseg
+from mediseg import Segment, Segmentation
+from mediseg.errors import InputError, Refusal
+from mediseg.io import read_segmentation
+from mediseg.io.hushed import hushed_stderr
+from tests.io.dicom_factory import ramp, sagittal, write_series
+
+SHAPE = (6, 5, 4)
+
+
+def _said(path, *more):
+    """What the command line says in a process of its own, where compiled libraries write past Python, too."""
+    command = [sys.executable, "-m", "mediseg", "plan", "bias", str(path), *more]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        # MetaIO and NrrdIO write several lines of their own
+        ("a.mha", b"ObjectType = Image\nNDims = 3\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"),
+        ("a.nrrd", b"NRRD0004\ntype: short\ndimension: x\nsizes: 4 4\nencoding: raw\n\n" + bytes(32)),
+        # an affine whose length overflows: numpy warned, in the reader and in Geometry
+        ("c.mha", b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nTransformMatrix = "
+         b"1 0 0 0 1 0 0 0 1\nElementSpacing = 1e300 1 1\nElementDataFile = LOCAL\n" + bytes(range(64))),
+        ("b.mha", b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nTransformMatrix = "
+         b"1e308 0 0 0 1 0 0 0 1\nElementSpacing = 1e308 1 1\nElementDataFile = LOCAL\n" + bytes(range(64))),
+    ],
+)  # fmt: skip
+def test_compiled_readers_do_not_add_lines_of_their_own(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    code, said = _said(tmp_path / name)
+    assert code in (3, 4)
+    assert said.count("\n") == 1, said
+    assert said.startswith("mediseg: ")
+
+
+def test_odd_codes_of_a_nifti_are_not_logged(tmp_path, capfd):
+    head = bytearray(352)
+    struct.pack_into("<i", head, 0, 348)
+    struct.pack_into("<8h", head, 40, 3, 4, 4, 4, 1, 1, 1, 1)
+    struct.pack_into("<2h", head, 70, 4, 16)
+    struct.pack_into("<f", head, 108, 352)
+    struct.pack_into("<2h", head, 252, 32512, 192)  # qform_code and sform_code
+    head[344:348] = b"n+1\0"
+    (tmp_path / "a.nii").write_bytes(bytes(head) + bytes(128))
+    with pytest.raises(Refusal, match="does not say how it lies"):
+        mediseg.load(tmp_path / "a.nii")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_decoder_that_panics_costs_one_study_not_the_batch(tmp_path, capfd):
+    """pylibjpeg-rle writes beyond its end on segments that unpack to more than the image: a Rust panic."""
+    paths = write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))
+    for path in paths:
+        dataset = dcmread(path)
+        run = bytes([120]) + bytes(121)  # 121 bytes as they are, for an image of 30 pixels
+        frame = struct.pack("<16I", 2, 64, 64 + len(run), *[0] * 13) + run * 2
+        dataset.PixelData = encapsulate([frame])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = RLELossless
+        dataset.save_as(path)
+    with pytest.raises(Refusal, match="cannot be decoded"):
+        mediseg.load(tmp_path / "study")
+    assert "panicked" not in capfd.readouterr().err
+
+
+def test_a_zip_members_name_cannot_break_the_line(tmp_path):
+    paths = write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in paths[1:]:
+            archive.write(path, path.name)
+        archive.writestr("\n=1+1\x1b[31m", bytes(128) + b"DICM" + b"\x08\0\x05\0UL\x04\0\xff\xff\xff")
+        archive.writestr("x\n.dcm", paths[0].read_bytes()[:900])
+    with pytest.raises(Refusal) as caught:
+        mediseg.load(tmp_path / "a.zip")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_an_error_is_one_printable_line():
+    error = InputError("a\nb\t c\x1b[31m d\udcff\u00e4")
+    assert str(error) == "a b c\\x1b[31m d\\udcff\u00e4"
+
+
+@pytest.mark.parametrize("gone", ["SharedFunctionalGroupsSequence", "SegmentSequence", "FrameOfReferenceUID"])
+def test_a_segmentation_that_lacks_a_part_is_refused(tmp_path, gone, capfd):
+    write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))
+    head = mediseg.load(tmp_path / "study")
+    labels = np.zeros(head.geometry.shape, np.uint8)
+    labels[1:4, 1:4, 1:3] = 1
+    path = tmp_path / "seg.dcm"
+    mediseg.write(Segmentation(labels, head.geometry, (Segment(1, "brain"),)), path, source=head)
+    dataset = dcmread(path)
+    delattr(dataset, gone)
+    dataset.save_as(path)
+    with pytest.raises((InputError, Refusal), match=r"seg\.dcm"):
+        read_segmentation(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_node_does_not_log_what_a_broken_object_says(tmp_path):
+    """Found in the log of a node: "Unknown encoding 'ZX81-77421'", the patient's ID where the character set belongs."""
+    pytest.importorskip("pynetdicom")
+    from mediseg.node.audit import Audit
+    from mediseg.node.config import NodeConfig, Rule
+    from mediseg.node.queue import Queue
+    from mediseg.node.receive import Receiver
+
+    queue = Queue(tmp_path)
+    receiver = Receiver(NodeConfig(tmp_path, (Rule("bias"),), port=0), queue, Audit(tmp_path))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        receiver.start()
+        receiver.stop()
+        queue.close()
+        assert convert_encodings(["ZX81-77421"])
+    assert heard == []
+
+
+def test_hushing_gives_stderr_back(capfd):
+    with hushed_stderr(), hushed_stderr():
+        os.write(2, b"lost")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"

@@ -1,0 +1,75 @@
+"""Worker processes that die: the case is tried once more, alone; the others never notice."""
+
+import os
+import signal
+import sys
+
+import pytest
+
+from mediseg import attempt as attempts
+from mediseg.batch import run_batch
+from mediseg.casefile import RunOptions
+from mediseg.errors import Exit
+from mediseg.io.cases import find_cases
+from mediseg.recipe import load_recipe
+from tests.heads import shaded_ball, write_nifti
+
+CHEAP = {"correct_bias.levels": 1, "correct_bias.iterations": 3}
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by SIGKILL here")
+
+
+class Killer:
+    """Stands in for a case whose reading ends its process, ``times`` times; told by the files it leaves behind."""
+
+    def __init__(self, item, folder, times):
+        self._item, self._folder, self._times = item, folder, times
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._item, name)
+
+    def read(self, wanted):
+        killed = len(list(self._folder.glob(f"{self._item.name}-*")))
+        if killed < self._times:
+            (self._folder / f"{self._item.name}-{killed}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._item.read(wanted)
+
+
+@pytest.fixture
+def items(tmp_path):
+    for name in "abcd":
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", shaded_ball(seed=ord(name)))
+    (tmp_path / "killed").mkdir()
+    return list(find_cases([tmp_path / "in"]))
+
+
+def _run(items, out):
+    return run_batch(load_recipe("bias", CHEAP), items, out, RunOptions(), workers=2)
+
+
+def test_a_case_that_was_cut_off_once_is_done_again(items, tmp_path):
+    items[1] = Killer(items[1], tmp_path / "killed", 1)
+    batch = _run(items, tmp_path / "out")
+    assert [(case.name, case.status) for case in batch.cases] == [(name, "done") for name in "abcd"]
+    assert batch.exit_code == Exit.DONE
+
+
+def test_a_case_that_kills_its_workers_is_set_aside(items, tmp_path):
+    items[1] = Killer(items[1], tmp_path / "killed", 99)
+    batch = _run(items, tmp_path / "out")
+    assert {case.name: case.status for case in batch.cases} == {"a": "done", "b": "failed", "c": "done", "d": "done"}
+    assert "killed twice" in batch.cases[1].reason
+    assert len(list((tmp_path / "killed").iterdir())) == 2
+    assert batch.exit_code == Exit.SOME_FAILED
+    assert "killed twice" in (tmp_path / "out" / "index.csv").read_text()
+
+
+def test_a_batch_keeps_no_arrays(items, tmp_path):
+    whole = []
+    batch = run_batch(load_recipe("bias", CHEAP), items[:1], tmp_path / "out", RunOptions(), finished=whole.append)
+    assert (batch.cases[0].values, batch.cases[0].record.outputs) == ({}, ())
+    assert whole[0].values
+    assert whole[0].record.outputs
+    assert attempts.without_values(whole[0]).values == {}
