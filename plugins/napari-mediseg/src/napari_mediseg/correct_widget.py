@@ -155,6 +155,7 @@ class CorrectWidget(QWidget):
         number = int(layer.selected_label)
         data = np.array(layer.data)
         in_thread(
+            self,
             lambda: rule(data == number, layer),
             done=lambda mask: self._put(layer, number, data == number, mask, done),
             failed=self.message.fail,
@@ -203,6 +204,7 @@ class CorrectWidget(QWidget):
         clicks.append(Click(row, column, is_inside))
         said = tuple(clicks)
         in_thread(
+            self,
             lambda: refined(np.squeeze(np.asarray(chance), axis), mask, said, (first, second)),
             done=lambda out: self._put(
                 layer, number, np.expand_dims(mask, axis), np.expand_dims(out, axis), f"{len(said)} clicks"

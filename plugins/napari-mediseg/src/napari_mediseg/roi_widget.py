@@ -44,7 +44,7 @@ from napari_mediseg.shapes import (
     roi_state,
 )
 from napari_mediseg.viewing import look, plane_of, watch
-from napari_mediseg.work import MessageLine
+from napari_mediseg.work import MessageLine, in_thread
 
 _HIT_PIXELS = 7.0
 _NUMBERS = ("angle", "length", "width", "depth", "back", "down")
@@ -126,13 +126,30 @@ class RoiWidget(QWidget):
         origin = origin_of(layer.metadata)
         self.layer, self.history = layer, History()
         self.state = roi_state(layer.metadata)
-        if origin is not None and origin.case is not None:
-            self.scene = scene_of_case(origin.case)
-            self._take_base()
-        self._list_methods()
         self._bind_keys(layer)
         self.viewer.layers.selection.active = layer
         layer.mode = "pan_zoom"
+        if origin is None or origin.case is None:
+            self._set_scene(layer, self.scene)
+            return
+        self.scene = RoiScene({}, {})
+        in_thread(  # its report, image and brain are read
+            self,
+            scene_of_case,
+            origin.case,
+            done=lambda scene: self._set_scene(layer, scene),
+            failed=lambda error: self._set_scene(layer, RoiScene({}, {}), error),
+        )
+
+    def _set_scene(self, layer: Any, scene: RoiScene, error: BaseException | None = None) -> None:
+        """Go on with what a case knows of its ROI, unless another was taken meanwhile."""
+        if layer is not self.layer:
+            return
+        if error is not None:
+            self.message.fail(error)
+        self.scene = scene
+        self._take_base()
+        self._list_methods()
         self._show(exact=True)
 
     def _take_base(self) -> None:

@@ -165,7 +165,7 @@ class RunWidget(QWidget):
         if self._plan_of == (recipe, path):
             return
         self._plan_of = (recipe, path)
-        in_thread(lambda: mediseg.plan(recipe, path), done=self._fill, failed=self.message.fail)
+        in_thread(self, lambda: mediseg.plan(recipe, path), done=self._fill, failed=self.message.fail)
 
     def _fill(self, plan: Any) -> None:
         case = plan.cases[0]
@@ -205,6 +205,7 @@ class RunWidget(QWidget):
         self.message.tell(f"{asked.recipe} on {asked.layer_name}: starting")
         self.job = Job(Request(asked.recipe, Path(), asked.out))
         in_thread(
+            self,
             _work,
             self.job,
             asked,

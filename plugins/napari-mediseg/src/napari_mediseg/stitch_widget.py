@@ -143,7 +143,9 @@ class StitchWidget(QWidget):
         register = self.register.isChecked()
         self.solve.setEnabled(False)
         self.message.tell("solving …")
-        in_thread(lambda: stitched_by_hand(volumes, motions, register=register), done=self._solved, failed=self._failed)
+        in_thread(
+            self, lambda: stitched_by_hand(volumes, motions, register=register), done=self._solved, failed=self._failed
+        )
 
     def _failed(self, error: BaseException) -> None:
         self.solve.setEnabled(True)
