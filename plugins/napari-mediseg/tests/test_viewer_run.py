@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from hands import push, settle, wait
+from hands import click, push, settle, wait
 from napari_mediseg.layers import origin_of
 from napari_mediseg.work import in_thread
 from qtpy.compat import isalive
@@ -57,15 +57,17 @@ def test_another_series_can_be_picked(viewer, dock, qtbot, study, tmp_path):
     used = [widget.series.item(n, 0).text() for n in range(2)]
     assert used.count("●") == 1
     other = used.index("")
-    assert widget.series.item(other, 2).text() == "T1 coarse"
+    shapes = {"1": mediseg.phantom_head(spacing_mm=2.0).geometry.shape, "7": coarse.geometry.shape}
+    expected = shapes.pop(widget.series.item(other, 1).text())
+    assert set(viewer.layers[0].data.shape) == set(*shapes.values())  # shown is the other one
     settle(10)
-    row = widget.series.visualItemRect(widget.series.item(other, 2)).center()
+    row = widget.series.visualItemRect(widget.series.item(other, 1)).center()
     QTest.mouseClick(widget.series.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, row)
     push(widget, "run")
     wait(qtbot, widget.run_button.isEnabled)
     wait(qtbot, lambda: any(one.name.endswith(": corrected") for one in viewer.layers))
     made = next(one for one in viewer.layers if one.name.endswith(": corrected"))
-    assert sorted(origin_of(made.metadata).placing.native.shape) == sorted(coarse.geometry.shape)
+    assert sorted(origin_of(made.metadata).placing.native.shape) == sorted(expected)
 
 
 def test_a_closed_widget_is_not_told(viewer, widget, qtbot):
@@ -82,6 +84,20 @@ def test_a_closed_widget_is_not_told(viewer, widget, qtbot):
     wait(qtbot, lambda: bool(seen))
     assert seen == ["told"]
     other.deleteLater()
+
+
+@pytest.mark.parametrize("name", ["Run", "ROI", "Correct and keep", "Stitch", "Compare"])
+def test_a_closed_widget_leaves_the_viewer_alone(viewer, dock, qtbot, name):
+    widget = dock(name)
+    viewer.open_sample("napari-mediseg", "phantom_spine")
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    wait(qtbot, lambda: not isalive(widget))
+    layer = viewer.layers[0]
+    click(viewer, layer.data_to_world(np.array(layer.data.shape) / 2))
+    viewer.add_image(np.zeros((3, 4, 5)), name="another")
+    viewer.layers.remove(layer)
+    assert "another" in viewer.layers
 
 
 def test_a_run_can_be_cancelled(viewer, widget, qtbot, tmp_path):

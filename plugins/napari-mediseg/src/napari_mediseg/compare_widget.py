@@ -28,7 +28,7 @@ from napari_mediseg.cases import is_case, read_case
 from napari_mediseg.compare import Row, compared
 from napari_mediseg.layers import LayerTuple, origin_of
 from napari_mediseg.viewing import watch
-from napari_mediseg.work import MessageLine, add_layers, in_thread
+from napari_mediseg.work import MessageLine, add_layers, hear_layers, in_thread
 
 _SHOWN = ("midsagittal", "callosum", "composite")
 _COLUMNS = ("", "A", "B", "B - A", "unit")
@@ -63,7 +63,7 @@ class CompareWidget(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.message)
-        napari_viewer.layers.events.inserted.connect(self._list)
+        hear_layers(self, napari_viewer, self._list, removed=False)
         self._list()
 
     def add_case(self, folder: Path) -> None:
@@ -72,7 +72,7 @@ class CompareWidget(QWidget):
             if box.findData(folder) < 0:
                 box.addItem(f"{folder.parent.name}/{folder.name}", folder)
 
-    def _list(self, _event: object = None) -> None:
+    def _list(self) -> None:
         for layer in self.viewer.layers:
             origin = origin_of(layer.metadata)
             if origin is not None and origin.case is not None:

@@ -112,6 +112,18 @@ def in_thread(
     return worker
 
 
+def hear_layers(owner: QWidget, viewer: Any, call: Callable[[], None], *, removed: bool = True) -> None:
+    """Call whenever a layer comes (or goes), until Qt has thrown the widget away that wants to know."""
+
+    def told(_event: object = None) -> None:
+        if isalive(owner):
+            call()
+
+    viewer.layers.events.inserted.connect(told)
+    if removed:
+        viewer.layers.events.removed.connect(told)
+
+
 def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
     """Add layers to a viewer so that the window stays alive: made in a thread, added one at a time with pauses between.
 
