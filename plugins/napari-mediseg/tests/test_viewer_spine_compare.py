@@ -58,16 +58,6 @@ def test_a_station_is_nudged_turned_solved_and_saved(viewer, dock, qtbot, statio
     assert widget.message.text().splitlines() == ["length 50.0 mm", "length 10.0 mm", "Cobb 36.9°"]
 
 
-def test_a_window_closed_meanwhile_gets_no_layers(qtbot, make_napari_viewer):
-    other = make_napari_viewer(show=True)
-    layers = [(np.zeros((3, 4, 5)), {"name": name}, "image") for name in "abc"]
-    add_layers(other, layers, then=lambda _: pytest.fail("not all were added"))
-    wait(qtbot, lambda: len(other.layers) == 1)
-    other.close()
-    qtbot.wait(300)
-    assert len(other.layers) == 0
-
-
 def test_two_cases_side_by_side(viewer, dock, qtbot, case):
     widget = dock("Compare")
     push(widget, "compare")
