@@ -80,6 +80,8 @@ def main() -> None:
     compare.button.click()
     until(lambda: compare.side is not None and compare.side.grid.enabled)
     compare.side.window.resize(1300, 820)
+    settle(1)
+    compare.side.reset_view()
     shot(compare.side, out / "napari-compare.png")
     compare.side.close()
     viewer.close()

@@ -5,9 +5,11 @@
 Needs a display (Xvfb will do) and the plugin. Wall-clock and, beside it, processor time of this process: on a machine
 that others use the first says what a user saw there, the second what the plugin itself takes.
 
-- first slice: a DICOM head of that size opened by its folder, until the first slice is drawn; then scrolling.
+- first slice: a DICOM head of that size opened by its folder, until the first slice is drawn; then scrolling. Beside
+  it what is not the plugin's: pydicom alone reading the same files, napari alone showing the same voxels.
 - stalls: a timer of 5 ms in the event loop while `corpus-callosum` runs on the 2 mm phantom; the time between two of
-  its ticks, from Run until the run has ended, and apart from it while the result's layers are added.
+  its ticks, from Run until the run has ended, and apart from it while the result's layers are added. Beside it napari
+  alone: one empty Labels layer of that size added, and the turn of the event loop after it.
 - rotating: real mouse events on the ROI's ring; from the event to the moment when ROI and plan have their new data.
 - start: `napari` imported and a viewer made, with the plugin and with it disabled, each in a fresh process.
 """
@@ -66,6 +68,53 @@ def settle(times: int = 3) -> None:
         QApplication.processEvents()
 
 
+def bare(rounds: int = 10) -> None:
+    """Print what napari itself takes to add an empty Labels layer of the phantom's size."""
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    viewer.add_labels(np.zeros((128, 120, 96), np.uint8))  # the first one loads and compiles
+    settle(20)
+    parts: dict[str, tuple[list[float], list[float]]] = {"adding": ([], []), "the turn after it": ([], [])}
+    for _ in range(rounds):
+        for name, call in (
+            ("adding", lambda: viewer.add_labels(np.zeros((128, 120, 96), np.uint8))),
+            ("the turn after it", lambda: settle(1)),
+        ):
+            begin, cpu = time.perf_counter(), time.process_time()
+            call()
+            parts[name][0].append(time.perf_counter() - begin)
+            parts[name][1].append(time.process_time() - cpu)
+        settle(5)
+    for name, (walls, cpus) in parts.items():
+        told(f"bare napari, an empty Labels layer: {name}", walls, cpus)
+    viewer.close()
+
+
+PLAIN = """
+import sys, time; from pathlib import Path; begin = time.perf_counter(); cpu = time.process_time()
+import numpy as np, pydicom
+files = [pydicom.dcmread(one) for one in sorted(Path(sys.argv[1]).iterdir())]
+array = np.stack([one.pixel_array for one in sorted(files, key=lambda one: one.ImagePositionPatient[0])])
+print(time.perf_counter() - begin, time.process_time() - cpu)
+import napari; from qtpy.QtWidgets import QApplication
+viewer = napari.Viewer(show=True)
+for _ in range(3): QApplication.processEvents()
+begin = time.perf_counter(); cpu = time.process_time()
+viewer.add_image(array, contrast_limits=(0, 900))
+for _ in range(3): QApplication.processEvents()
+print(time.perf_counter() - begin, time.process_time() - cpu)
+"""
+
+
+def plain(folder: Path) -> None:
+    """Print what reading and showing the same files takes without mediseg, in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", PLAIN, str(folder)], capture_output=True, text=True, check=True)
+    reading, showing = ([float(one) for one in line.split()] for line in done.stdout.splitlines()[-2:])
+    told("pydicom alone, reading it (with its import)", reading[:1], reading[1:])
+    told("napari alone, showing it", showing[:1], showing[1:])
+
+
 def first_slice(folder: Path, slices: int, matrix: int) -> None:
     import napari
 
@@ -78,6 +127,7 @@ def first_slice(folder: Path, slices: int, matrix: int) -> None:
     array = np.random.default_rng(0).integers(0, 900, grid.shape, dtype=np.int16)
     write_mr_study(Volume(array, grid), folder / "large")
     del array
+    plain(folder / "large")
     viewer = napari.Viewer(show=True)
     settle()
     begin, cpu = time.perf_counter(), time.process_time()
@@ -157,11 +207,13 @@ def main() -> None:
     parser.add_argument("--matrix", type=int, default=512)
     parser.add_argument("--turns", type=int, default=200)
     parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--only", choices=("start", "first", "run"), default=None)
+    parser.add_argument("--only", choices=("start", "first", "run", "bare"), default=None)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if args.only in (None, "run"):
             stalls_and_turns(Path(name), args.turns)
+        if args.only in (None, "bare"):
+            bare()
         if args.only in (None, "start"):
             start(args.starts)
         if args.only in (None, "first"):

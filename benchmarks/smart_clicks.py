@@ -1,6 +1,6 @@
 """How many clicks bring a callosum to Dice 0.97, on the worst held-out slices.
 
-    python benchmarks/smart_clicks.py --data DIR [--limit 121] [--worst 10] [--most 15]
+    python benchmarks/smart_clicks.py --data DIR [--limit 121] [--worst 10] [--most 15] [--ids ID ...]
 
 A simulated user looks for the largest piece that is wrong (missed or too much) and clicks its innermost pixel; the
 plugin's `refined` answers. Beside it, the pixels that a brush would have had to repaint. Slices are the split `test` of
@@ -46,12 +46,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--worst", type=int, default=10)
     parser.add_argument("--most", type=int, default=15)
+    parser.add_argument("--ids", nargs="*", default=[], help="these slices alone, such as the worst of an earlier run")
     args = parser.parse_args()
     manifest = Path(__file__).parent / "manifests" / "cc_msp.yaml"
     entries = load_manifest(manifest, args.data / "cc_msp").only("test").entries
     entries = entries[:: max(1, len(entries) // args.limit)] if args.limit else entries
     cases = []
-    for entry in entries:
+    for entry in [one for one in entries if not args.ids or one.id in args.ids]:
         image, label = read_pair(entry)
         try:
             found = mediseg.segment_callosum(image)

@@ -94,6 +94,21 @@ def test_a_click_outside_takes_a_part_away_and_later_clicks_win():
     assert out[20, 20]
 
 
+def test_a_click_that_cuts_in_two_keeps_both_halves_and_drops_a_crumb():
+    probability = np.full((40, 60), 0.02)
+    probability[15:25, 5:40] = 0.97
+    probability[18:22, 20:23] = 0.3  # a narrow place that the network is unsure of
+    probability[5:7, 20:22] = 0.97
+    mask = np.zeros((40, 60), bool)
+    mask[15:25, 5:40] = mask[5:7, 20:22] = True
+    clicks = [Click(row, 21, False) for row in range(15, 25)]
+    out = refined(probability, mask, clicks, (1.0, 1.0))
+    assert not out[15:25, 21].any()
+    assert out[20, 10]
+    assert out[20, 35]
+    assert not out[5:7, 20:22].any()
+
+
 def test_far_from_the_click_nothing_changes():
     probability, mask = unsure()
     mask[16, 6] = False

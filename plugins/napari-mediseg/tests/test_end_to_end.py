@@ -69,8 +69,10 @@ def test_from_a_correction_to_a_new_model(viewer, dock, qtbot, study, case, tmp_
     push(compare, "compare")
     wait(qtbot, lambda: compare.table.rowCount() > 0)
     settle()
-    if compare.side is not None:
+    if compare.side is not None:  # else the new model, after two steps, found nothing and there is only the table
+        wait(qtbot, lambda: compare.side.grid.enabled)
         compare.side.close()
+        wait(qtbot, lambda: compare.side is None)
 
 
 def _has_roi(viewer) -> bool:

@@ -1,5 +1,7 @@
 """Files to layers and back, without a window."""
 
+import zipfile
+
 import numpy as np
 import pydicom
 import pytest
@@ -11,6 +13,7 @@ from napari_mediseg.writers import write_image, write_labels, write_shapes
 import mediseg
 from mediseg import Geometry, RotatedROI, Segment, Segmentation, Volume
 from mediseg.io.dicom.original import PhantomStudy, write_mr_study
+from mediseg.io.sur import write_sur
 
 AXES = {
     "axial": np.eye(3),
@@ -64,7 +67,7 @@ def test_labels_keep_every_voxel_through_nifti(series, tmp_path):
     np.testing.assert_array_equal(again["metadata"][KEY].value.resample(head.geometry).labels, random)
 
 
-@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd", ".mgh", ".mgz"])
 def test_an_image_of_each_format_is_read_and_written_at_its_place(suffix, tmp_path):
     before = volume(AXES["oblique"])
     path = tmp_path / f"head{suffix}"
@@ -76,6 +79,11 @@ def test_an_image_of_each_format_is_read_and_written_at_its_place(suffix, tmp_pa
         image.SetSpacing(before.geometry.spacing_mm)
         image.SetOrigin(before.geometry.origin_lps_mm.tolist())
         SimpleITK.WriteImage(image, str(path))
+    elif suffix in (".mgh", ".mgz"):
+        import nibabel
+
+        ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ before.geometry.affine_lps
+        nibabel.save(nibabel.MGHImage(before.array, ras), path)
     else:
         mediseg.write(before, path)
     assert get_reader(str(path)) is not None
@@ -84,6 +92,36 @@ def test_an_image_of_each_format_is_read_and_written_at_its_place(suffix, tmp_pa
     write_image(str(tmp_path / "again.nii"), data, meta(keywords))
     again = mediseg.load(tmp_path / "again.nii")
     np.testing.assert_array_equal(again.resample(before.geometry).array, before.array)
+
+
+def test_a_sur_station_lies_where_its_notes_say(tmp_path):
+    pixels = np.full((20, 30), 300, np.uint16)  # 2 mm from column to column, 1.5 mm from row to row
+    pixels[3, 4] = 4000
+    affine = np.array([[0, 0, -4.0, 0], [2.0, 0, 0, 0], [0, -1.5, 0, 0], [0, 0, 0, 1]])
+    path = write_sur(Volume.from_affine(pixels, affine), tmp_path / "a.sur")
+    (tmp_path / "stations.yaml").write_text("widest: 40\nstations:\n- {file: a.sur, corner: [10, 40]}\n")
+    assert get_reader(str(path)) is not None
+    ((data, keywords, kind),) = read_one(path)
+    assert (kind, data.shape) == ("image", (30, 20, 1))
+    brightest = np.array(np.unravel_index(int(np.argmax(data)), data.shape))
+    matrix = origin_of(keywords["metadata"]).placing.world_from_data
+    # the corner counts in 1 mm (a field of 40 mm, 40 pixels wide): S = -40 - 4.5 * 1.5, P = 10 + 3.5 * 2
+    np.testing.assert_allclose((matrix @ [*brightest, 1])[:3], (-46.75, 17.0, 0.0), atol=1e-4)
+
+
+def test_a_zip_of_dicom_is_read_as_the_folder_in_it(series, tmp_path):
+    packed = tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("readme.txt", "a disc")
+        for path in sorted(series.iterdir()):
+            archive.write(path, f"disc/IMAGES/{path.stem}")
+    assert get_reader(str(packed)) is not None
+    ((data, keywords, kind),) = read_one(packed)
+    ((expected, by_folder, _),) = read_one(series)
+    assert kind == "image"
+    np.testing.assert_array_equal(np.asarray(data), np.asarray(expected))
+    assert keywords["metadata"][KEY].value.geometry == by_folder["metadata"][KEY].value.geometry
+    assert keywords["metadata"][KEY].path == packed
 
 
 def test_a_label_of_an_unknown_layer_needs_a_study_for_seg(tmp_path):

@@ -82,6 +82,13 @@ def test_only_public_modules_of_mediseg_are_imported(file):
             assert all(alias.name in public or not alias.name.startswith("mediseg.") for alias in node.names)
 
 
+def test_the_contract_of_lint_imports_lets_in_what_is_public():
+    contract = (PACKAGE.parents[1] / ".importlinter").read_text(encoding="utf-8")
+    let_in = set(re.findall(r"-> ([\w.]+)", contract))
+    assert let_in <= _public()
+    assert "mediseg.io" in let_in
+
+
 def test_no_qt_of_its_own():
     text = (PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = text.split("dependencies = ")[1].split("]")[0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hands import at, drag, key, push, settle
+from hands import at, drag, key, push, settle, wait
 from napari_mediseg.cases import record_of
 from napari_mediseg.frames import world_from_lps
 from napari_mediseg.shapes import PLAN_KEY
@@ -17,9 +17,10 @@ SHIFT, ALT, CTRL = (
 
 
 @pytest.fixture
-def tool(viewer, dock, case):
+def tool(viewer, dock, qtbot, case):
     viewer.open(str(case), plugin="napari-mediseg")
     widget = dock("ROI")
+    wait(qtbot, lambda: bool(widget.scene.choices))
     settle(20)
     return widget
 

@@ -1,11 +1,20 @@
 """Run under a real mouse: a recipe to its end, a cancelled one, an error."""
 
+import shutil
+import threading
+
 import numpy as np
 import pytest
-from hands import push, settle, wait
+from hands import click, push, settle, wait
+from napari_mediseg.layers import origin_of
+from napari_mediseg.work import in_thread
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
 
 import mediseg
+from mediseg.io.dicom.original import PhantomStudy, write_mr_study
 
 
 @pytest.fixture
@@ -33,6 +42,62 @@ def test_a_run_stays_with_the_layer_it_was_started_on(viewer, widget, qtbot):
     wait(qtbot, lambda: f"{study_layer.name}: corrected" in viewer.layers)
     assert study_layer.name in widget.message.text()
     assert "done" in widget.message.text()
+
+
+def test_another_series_can_be_picked(viewer, dock, qtbot, study, tmp_path):
+    both = tmp_path / "both"
+    shutil.copytree(study, both / "first")
+    coarse = mediseg.phantom_head(spacing_mm=3.0)
+    write_mr_study(coarse, both / "second", PhantomStudy(series_number=7, series_description="T1 coarse"))
+    viewer.open(str(both), plugin="napari-mediseg")
+    widget = dock("Run")
+    widget.out.setText(str(tmp_path / "results"))
+    widget.recipe.setCurrentText("bias")
+    wait(qtbot, lambda: widget.series.rowCount() == 2)
+    used = [widget.series.item(n, 0).text() for n in range(2)]
+    assert used.count("●") == 1
+    other = used.index("")
+    shapes = {"1": mediseg.phantom_head(spacing_mm=2.0).geometry.shape, "7": coarse.geometry.shape}
+    expected = shapes.pop(widget.series.item(other, 1).text())
+    assert set(viewer.layers[0].data.shape) == set(*shapes.values())  # shown is the other one
+    settle(10)
+    row = widget.series.visualItemRect(widget.series.item(other, 1)).center()
+    QTest.mouseClick(widget.series.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, row)
+    push(widget, "run")
+    wait(qtbot, widget.run_button.isEnabled)
+    wait(qtbot, lambda: any(one.name.endswith(": corrected") for one in viewer.layers))
+    made = next(one for one in viewer.layers if one.name.endswith(": corrected"))
+    assert sorted(origin_of(made.metadata).placing.native.shape) == sorted(expected)
+
+
+def test_a_closed_widget_is_not_told(viewer, widget, qtbot):
+    """What a thread returns after its widget was closed goes nowhere: Qt has thrown its tables away."""
+    seen = []
+    gate = threading.Event()
+    in_thread(widget, gate.wait, done=seen.append, failed=seen.append)
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    wait(qtbot, lambda: not isalive(widget))
+    gate.set()
+    other = QWidget()
+    in_thread(other, lambda: "told", done=seen.append, failed=seen.append)
+    wait(qtbot, lambda: bool(seen))
+    assert seen == ["told"]
+    other.deleteLater()
+
+
+@pytest.mark.parametrize("name", ["Run", "ROI", "Correct and keep", "Stitch", "Compare"])
+def test_a_closed_widget_leaves_the_viewer_alone(viewer, dock, qtbot, name):
+    widget = dock(name)
+    viewer.open_sample("napari-mediseg", "phantom_spine")
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    wait(qtbot, lambda: not isalive(widget))
+    layer = viewer.layers[0]
+    click(viewer, layer.data_to_world(np.array(layer.data.shape) / 2))
+    viewer.add_image(np.zeros((3, 4, 5)), name="another")
+    viewer.layers.remove(layer)
+    assert "another" in viewer.layers
 
 
 def test_a_run_can_be_cancelled(viewer, widget, qtbot, tmp_path):

@@ -5,6 +5,9 @@ import pytest
 from hands import push, settle, wait
 from napari_mediseg.layers import image_layer
 from napari_mediseg.work import add_layers
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QTableWidget
 
 import mediseg
 from mediseg.phantom import cut_stations, plan_stations
@@ -67,10 +70,25 @@ def test_two_cases_side_by_side(viewer, dock, qtbot, case):
     assert {layer.name for layer in side.layers} == {
         "A: midsagittal", "A: callosum", "B: midsagittal", "B: callosum",
     }  # fmt: skip
-    assert side.grid.actual_shape(side.layers) == (1, 2)
+    assert side.grid.actual_shape(len(side.layers)) == (1, 2)
     assert len(viewer.layers) == 0
     names = [widget.table.item(n, 0).text() for n in range(widget.table.rowCount())]
     assert "ROI angle" in names
     assert "area" in names
     assert widget.table.item(names.index("ROI angle"), 3).text() == "+0.00"
+    assert widget.table.item(names.index("area"), 4).text() == "mm2"
+    table = next(
+        one
+        for one in QApplication.allWidgets()
+        if isinstance(one, QTableWidget) and one.window() is not widget.window()
+    )
+    settle()
+    assert [table.columnViewportPosition(n) + table.columnWidth(n) <= table.viewport().width() for n in range(5)] == [
+        True
+    ] * 5
+    before = table.rowAt(5)
+    table.verticalScrollBar().setFocus()
+    QTest.keyClick(table, Qt.Key.Key_End)
+    assert table.rowAt(table.viewport().height() - 5) == table.rowCount() - 1 > before
     side.close()
+    wait(qtbot, lambda: widget.side is None)

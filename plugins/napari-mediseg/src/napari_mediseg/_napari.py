@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,19 @@ def layer_matrix(layer: Any) -> Any:
 def qt_canvas(viewer: Any) -> Any:
     """Return the Qt widget that the pictures are drawn on: mouse events go there."""
     return viewer.window._qt_viewer.canvas.native
+
+
+def is_open(viewer: Any) -> bool:
+    """True until a viewer's window is closed, by its button or by ``close``."""
+    from qtpy.compat import isalive
+
+    window = getattr(viewer.window, "_qt_window", None)
+    return window is not None and bool(isalive(window))
+
+
+def when_closed(viewer: Any, call: Callable[[], None]) -> None:
+    """Call once a viewer's window has been closed and thrown away."""
+    viewer.window._qt_window.destroyed.connect(lambda _=None: call())
 
 
 def canvas_position(viewer: Any, world: Any) -> tuple[float, float]:

@@ -24,6 +24,7 @@ _EDGE = 60.0  # how fast neighbours stop to count where the probability changes
 _LEAST = 0.02
 _MARGIN_MM = 12.0
 _SEED_MM = 0.8
+_CRUMB_MM2 = 20.0
 _REACH_MM = 9.0  # beyond this a click changes nothing
 
 
@@ -57,17 +58,18 @@ def refined(
     near = ndimage.distance_transform_edt(~(inside | outside), sampling=spacing_mm)[window] <= _REACH_MM
     out = mask.copy()
     out[window] = np.where(near, answer, mask[window])
-    return _without_crumbs(out, inside)
+    return _without_crumbs(out, inside, int(_CRUMB_MM2 / (spacing_mm[0] * spacing_mm[1])))
 
 
-def _without_crumbs(mask: Mask, inside: Mask) -> Mask:
-    """Keep the largest part and those that were clicked on: what a cut leaves behind is no structure."""
+def _without_crumbs(mask: Mask, inside: Mask, smallest: int) -> Mask:
+    """Drop small parts, but the largest and those that were clicked on: a click that cuts in two keeps both halves."""
     labels, count = ndimage.label(mask)
     if count <= 1:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    keep = np.isin(np.arange(count + 1), [int(sizes.argmax()), *np.unique(labels[inside & mask])])
+    keep = sizes >= smallest
+    keep[[int(sizes.argmax()), *np.unique(labels[inside & mask])]] = True
     keep[0] = False
     return np.asarray(keep[labels])
 

@@ -45,5 +45,6 @@ def _values(folder: Path) -> dict[str, tuple[float | None, str]]:
             found[f"ROI centre, {letter}"] = (value, "mm")
         found["confidence"] = (record.roi.confidence, "")
     for one in record.measurements:
-        found[one.name.replace("_", " ")] = (one.value, one.unit)
+        unit = "" if one.unit == "1" else one.unit  # UCUM's word for a number without a unit
+        found[one.name.replace("_", " ")] = (one.value, unit)
     return found

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QHeaderView,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -20,14 +23,16 @@ from qtpy.QtWidgets import (
 )
 
 import mediseg
+from napari_mediseg._napari import when_closed
 from napari_mediseg.cases import is_case, read_case
 from napari_mediseg.compare import Row, compared
 from napari_mediseg.layers import LayerTuple, origin_of
 from napari_mediseg.viewing import watch
-from napari_mediseg.work import MessageLine, add_layers, in_thread
+from napari_mediseg.work import MessageLine, add_layers, hear_layers, in_thread
 
 _SHOWN = ("midsagittal", "callosum", "composite")
 _COLUMNS = ("", "A", "B", "B - A", "unit")
+_TABLE_PIXELS, _ROW_PIXELS = 400, 24
 
 
 class CompareWidget(QWidget):
@@ -58,7 +63,7 @@ class CompareWidget(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.message)
-        napari_viewer.layers.events.inserted.connect(self._list)
+        hear_layers(self, napari_viewer, self._list, removed=False)
         self._list()
 
     def add_case(self, folder: Path) -> None:
@@ -67,7 +72,7 @@ class CompareWidget(QWidget):
             if box.findData(folder) < 0:
                 box.addItem(f"{folder.parent.name}/{folder.name}", folder)
 
-    def _list(self, _event: object = None) -> None:
+    def _list(self) -> None:
         for layer in self.viewer.layers:
             origin = origin_of(layer.metadata)
             if origin is not None and origin.case is not None:
@@ -92,6 +97,7 @@ class CompareWidget(QWidget):
             return
         self.button.setEnabled(False)
         in_thread(
+            self,
             lambda: (compared(first, second), _side(first, "A"), _side(second, "B")),
             done=self._show,
             failed=self._failed,
@@ -118,6 +124,8 @@ class CompareWidget(QWidget):
         side = napari.Viewer(title="A and B")
         watch(side)
         self.side = side
+        number = id(side)
+        when_closed(side, lambda: self._forget(number))
         table = _table()
         _fill(table, rows)
         side.window.add_dock_widget(table, name="A and B", area="right")
@@ -132,21 +140,39 @@ class CompareWidget(QWidget):
 
         add_layers(side, [*left, *right], then=shown)  # the lowest layers fill the first cell
 
+    def _forget(self, number: int) -> None:
+        """Let go of the second window once it is closed, and with it of both cases' arrays."""
+        if id(self.side) == number:
+            self.side = None
+            if isalive(self):
+                self.button.setEnabled(True)
+
 
 def _fill(table: QTableWidget, rows: tuple[Row, ...]) -> None:
     table.setRowCount(len(rows))
     for n, row in enumerate(rows):
         texts = (row.name, _text(row.first), _text(row.second), _text(row.difference, signed=True), row.unit)
         for column, text in enumerate(texts):
-            table.setItem(n, column, QTableWidgetItem(text))
-    table.resizeColumnsToContents()
+            item = QTableWidgetItem(text)
+            item.setToolTip(f"{row.name}, {row.unit}" if row.unit else row.name)  # a long name is cut off
+            if 0 < column < len(texts) - 1:
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            table.setItem(n, column, item)
 
 
 def _table() -> QTableWidget:
+    """Return the empty table: the name gives way, numbers and units are always seen, rows scroll by the pixel."""
     table = QTableWidget(0, len(_COLUMNS))
     table.setHorizontalHeaderLabels(list(_COLUMNS))
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(_ROW_PIXELS)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    table.setMinimumWidth(_TABLE_PIXELS)
     return table
 
 

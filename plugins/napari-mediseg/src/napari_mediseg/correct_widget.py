@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from qtpy.compat import isalive
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -30,7 +31,7 @@ from napari_mediseg.editing import Change, change, filled, interpolated, largest
 from napari_mediseg.frames import shown_labels
 from napari_mediseg.layers import KEY, Origin, labels_layer, native_grid, origin_of, segmentation_of, volume_of
 from napari_mediseg.viewing import watch
-from napari_mediseg.work import MessageLine, in_thread
+from napari_mediseg.work import MessageLine, hear_layers, in_thread
 
 _CHANGED = "mediseg_changed"
 
@@ -45,8 +46,7 @@ class CorrectWidget(QWidget):
         self._clicks: dict[int, list[Click]] = {}
         self._before: dict[int, np.ndarray[Any, Any]] = {}
         self._build()
-        napari_viewer.layers.events.inserted.connect(self._list)
-        napari_viewer.layers.events.removed.connect(self._list)
+        hear_layers(self, napari_viewer, self._list)
         napari_viewer.mouse_drag_callbacks.append(self._clicked)
         self._list()
 
@@ -114,7 +114,7 @@ class CorrectWidget(QWidget):
         if chosen:
             self.manifest.setText(chosen)
 
-    def _list(self, _event: object = None) -> None:
+    def _list(self) -> None:
         chosen = self.labels.currentData()
         layers = [one for one in self.viewer.layers if isinstance(one, Labels) and not _is_overlay(one)]
         self.labels.clear()
@@ -155,6 +155,7 @@ class CorrectWidget(QWidget):
         number = int(layer.selected_label)
         data = np.array(layer.data)
         in_thread(
+            self,
             lambda: rule(data == number, layer),
             done=lambda mask: self._put(layer, number, data == number, mask, done),
             failed=self.message.fail,
@@ -175,7 +176,7 @@ class CorrectWidget(QWidget):
     # ------------------------------------------------------------ smart click
 
     def _clicked(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        if not self.smart.isChecked() or event.button != 1 or viewer.dims.ndisplay != 2:
+        if not isalive(self) or not self.smart.isChecked() or event.button != 1 or viewer.dims.ndisplay != 2:
             return
         press = np.array(event.pos)
         yield
@@ -203,6 +204,7 @@ class CorrectWidget(QWidget):
         clicks.append(Click(row, column, is_inside))
         said = tuple(clicks)
         in_thread(
+            self,
             lambda: refined(np.squeeze(np.asarray(chance), axis), mask, said, (first, second)),
             done=lambda out: self._put(
                 layer, number, np.expand_dims(mask, axis), np.expand_dims(out, axis), f"{len(said)} clicks"

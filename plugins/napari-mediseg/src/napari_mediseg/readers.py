@@ -42,30 +42,42 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
 
 def read_one(path: Path) -> list[LayerTuple]:
     """Return the layers of one file, folder or zip."""
-    from mediseg.io import is_segmentation
-    from napari_mediseg.cases import is_case, read_case
-    from napari_mediseg.shapes import roi_layer
+    if path.is_dir() and _is_case(path):
+        from napari_mediseg.cases import read_case
 
-    if path.is_dir() and is_case(path):
         return read_case(path)
     name = path.name.lower()
     if name.endswith("roi.json"):
         from mediseg.io import read_roi
+        from napari_mediseg.shapes import roi_layer
 
         return [roi_layer(read_roi(path))]
     if name.endswith(VOLUMES):
         return [_file_layer(path)]
-    if path.is_file() and is_segmentation(path):
+    if path.is_file() and _is_segmentation(path):
         return [_segmentation_layer(path)]
     return _study_layers(path)
 
 
-def _is_ours(path: Path) -> bool:
+def _is_case(folder: Path) -> bool:
+    """As ``cases.is_case``, which is loaded only where there is a report: what reads reports takes 0.4 s to load."""
+    if not (folder / "report.json").is_file():
+        return False
     from napari_mediseg.cases import is_case
 
+    return is_case(folder)
+
+
+def _is_segmentation(path: Path) -> bool:
+    from mediseg.io import is_segmentation
+
+    return is_segmentation(path)
+
+
+def _is_ours(path: Path) -> bool:
     name = path.name.lower()
     if path.is_dir():
-        return is_case(path) or _holds_dicom(path)
+        return _is_case(path) or _holds_dicom(path)
     if name.endswith((*VOLUMES, "roi.json")):
         return True
     return path.is_file() and (_zip_of_dicom(path) if name.endswith(".zip") else _is_dicom(path))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from qtpy.compat import isalive
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -44,7 +45,7 @@ from napari_mediseg.shapes import (
     roi_state,
 )
 from napari_mediseg.viewing import look, plane_of, watch
-from napari_mediseg.work import MessageLine
+from napari_mediseg.work import MessageLine, hear_layers, in_thread
 
 _HIT_PIXELS = 7.0
 _NUMBERS = ("angle", "length", "width", "depth", "back", "down")
@@ -63,8 +64,7 @@ class RoiWidget(QWidget):
         self.history = History()
         self._build()
         napari_viewer.mouse_drag_callbacks.append(self._drag)
-        napari_viewer.layers.events.inserted.connect(self._maybe_take)
-        napari_viewer.layers.events.removed.connect(self._maybe_drop)
+        hear_layers(self, napari_viewer, self._layers_changed)
         self._maybe_take()
 
     # ------------------------------------------------------------ building
@@ -111,28 +111,46 @@ class RoiWidget(QWidget):
 
     # ------------------------------------------------------------ which ROI
 
-    def _maybe_take(self, _event: object = None) -> None:
-        """Take the ROI of a case that has just been opened."""
+    def _layers_changed(self) -> None:
+        """Let go of an ROI that is gone; take the one of a case that has just been opened."""
+        if self.layer is not None and self.layer not in self.viewer.layers:
+            self.layer, self.state = None, None
+        self._maybe_take()
+
+    def _maybe_take(self) -> None:
         rois = [one for one in self.viewer.layers if roi_state(one.metadata) is not None]
         if rois and rois[-1] is not self.layer:
             self.take(rois[-1])
-
-    def _maybe_drop(self, _event: object = None) -> None:
-        if self.layer is not None and self.layer not in self.viewer.layers:
-            self.layer, self.state = None, None
 
     def take(self, layer: Any) -> None:
         """Put the hand on an ROI layer."""
         origin = origin_of(layer.metadata)
         self.layer, self.history = layer, History()
         self.state = roi_state(layer.metadata)
-        if origin is not None and origin.case is not None:
-            self.scene = scene_of_case(origin.case)
-            self._take_base()
-        self._list_methods()
         self._bind_keys(layer)
         self.viewer.layers.selection.active = layer
         layer.mode = "pan_zoom"
+        if origin is None or origin.case is None:
+            self._set_scene(layer, self.scene)
+            return
+        self.scene = RoiScene({}, {})
+        in_thread(  # its report, image and brain are read
+            self,
+            scene_of_case,
+            origin.case,
+            done=lambda scene: self._set_scene(layer, scene),
+            failed=lambda error: self._set_scene(layer, RoiScene({}, {}), error),
+        )
+
+    def _set_scene(self, layer: Any, scene: RoiScene, error: BaseException | None = None) -> None:
+        """Go on with what a case knows of its ROI, unless another was taken meanwhile."""
+        if layer is not self.layer:
+            return
+        if error is not None:
+            self.message.fail(error)
+        self.scene = scene
+        self._take_base()
+        self._list_methods()
         self._show(exact=True)
 
     def _take_base(self) -> None:
@@ -253,7 +271,12 @@ class RoiWidget(QWidget):
     def _drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """One drag, from press to release."""
         start, active = self.state, viewer.layers.selection.active
-        if start is None or viewer.dims.ndisplay != 2 or (active is not None and active.mode != "pan_zoom"):
+        if (
+            start is None
+            or not isalive(self)
+            or viewer.dims.ndisplay != 2
+            or (active is not None and active.mode != "pan_zoom")
+        ):
             return
         if event.button != 1 or not self._faces():
             return
@@ -304,7 +327,7 @@ class RoiWidget(QWidget):
     def _show(self, *, exact: bool) -> None:
         """Bring shapes, numbers and plan to what the ROI is now."""
         state, layer = self.state, self.layer
-        if state is None or layer is None:
+        if state is None or layer is None or not isalive(self):  # keys outlive the widget that bound them
             return
         center = lps_from_world(np.array(layer.translate))
         data, kinds = roi_shapes(state, center, handles=True)

@@ -33,7 +33,7 @@ from napari_mediseg.jobs import Job, Outcome, Prepared, Request, Stage
 from napari_mediseg.layers import LayerTuple, Origin, origin_of, volume_of
 from napari_mediseg.shapes import roi_state
 from napari_mediseg.viewing import watch
-from napari_mediseg.work import MessageLine, add_layers, in_thread, notice
+from napari_mediseg.work import MessageLine, add_layers, hear_layers, in_thread, notice
 
 _COLUMNS = ("", "series", "description", "orientation", "voxels", "mm", "note")
 
@@ -62,8 +62,7 @@ class RunWidget(QWidget):
         self._forms: list[StepForm] = []
         self._plan_of: tuple[str, Path] | None = None
         self._build()
-        napari_viewer.layers.events.inserted.connect(self._list_layers)
-        napari_viewer.layers.events.removed.connect(self._list_layers)
+        hear_layers(self, napari_viewer, self._list_layers)
         self._list_layers()
         self._show_recipe()
 
@@ -125,7 +124,7 @@ class RunWidget(QWidget):
 
     # ------------------------------------------------------------ what can be chosen
 
-    def _list_layers(self, _event: object = None) -> None:
+    def _list_layers(self) -> None:
         chosen = self.image.currentData()
         images = [one for one in self.viewer.layers if isinstance(one, Image)]
         self.image.blockSignals(True)
@@ -165,7 +164,7 @@ class RunWidget(QWidget):
         if self._plan_of == (recipe, path):
             return
         self._plan_of = (recipe, path)
-        in_thread(lambda: mediseg.plan(recipe, path), done=self._fill, failed=self.message.fail)
+        in_thread(self, lambda: mediseg.plan(recipe, path), done=self._fill, failed=self.message.fail)
 
     def _fill(self, plan: Any) -> None:
         case = plan.cases[0]
@@ -205,6 +204,7 @@ class RunWidget(QWidget):
         self.message.tell(f"{asked.recipe} on {asked.layer_name}: starting")
         self.job = Job(Request(asked.recipe, Path(), asked.out))
         in_thread(
+            self,
             _work,
             self.job,
             asked,

@@ -28,7 +28,7 @@ from napari_mediseg.frames import lps_from_world, placing_of, shown_image
 from napari_mediseg.layers import KEY, Origin, image_layer, labels_layer, origin_of, volume_of
 from napari_mediseg.spine import checkerboard, cobb_deg, length_mm, moved, nudge, stitched_by_hand
 from napari_mediseg.viewing import watch
-from napari_mediseg.work import MessageLine, add_layers, in_thread
+from napari_mediseg.work import MessageLine, add_layers, hear_layers, in_thread
 
 _FLICKER_MS = 400
 
@@ -47,8 +47,7 @@ class StitchWidget(QWidget):
         self._flicker.setInterval(_FLICKER_MS)
         self._flicker.timeout.connect(self._swap)
         self._build()
-        napari_viewer.layers.events.inserted.connect(self._list)
-        napari_viewer.layers.events.removed.connect(self._list)
+        hear_layers(self, napari_viewer, self._list)
         self._list()
 
     def _build(self) -> None:
@@ -98,7 +97,7 @@ class StitchWidget(QWidget):
         images = [one for one in self.viewer.layers if isinstance(one, Image) and not _is_result(one)]
         return [one for one in images if origin_of(one.metadata) is not None]
 
-    def _list(self, _event: object = None) -> None:
+    def _list(self) -> None:
         chosen = self.station.currentText()
         self.station.clear()
         for one in self._stations():
@@ -143,7 +142,9 @@ class StitchWidget(QWidget):
         register = self.register.isChecked()
         self.solve.setEnabled(False)
         self.message.tell("solving …")
-        in_thread(lambda: stitched_by_hand(volumes, motions, register=register), done=self._solved, failed=self._failed)
+        in_thread(
+            self, lambda: stitched_by_hand(volumes, motions, register=register), done=self._solved, failed=self._failed
+        )
 
     def _failed(self, error: BaseException) -> None:
         self.solve.setEnabled(True)

@@ -8,11 +8,15 @@ from typing import Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_info, show_warning
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QWidget
 
 from mediseg import MedisegError
+from napari_mediseg._napari import is_open
 from napari_mediseg.layers import LayerTuple
+
+_PAUSE_MS = 20
 
 
 def one_line(error: BaseException) -> str:
@@ -56,17 +60,8 @@ class _Failed:
         self.error = error
 
 
-def in_thread(
-    work: Callable[..., Any],
-    *arguments: Any,
-    done: Callable[[Any], None],
-    failed: Callable[[BaseException], None],
-    told: Callable[[Any], None] | None = None,
-) -> Any:
-    """Do something off the GUI thread; ``told`` gets what it yields, ``done`` what it returns, in the GUI thread.
-
-    What yields must be a generator function itself, not a lambda about one.
-    """
+def _kept(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any]:
+    """Return work that returns its error instead of raising it."""
 
     def whole() -> Any:
         try:
@@ -80,34 +75,76 @@ def in_thread(
         except Exception as error:  # noqa: BLE001 - told by ``failed``
             return _Failed(error)
 
+    return in_parts if inspect.isgeneratorfunction(work) else whole
+
+
+def in_thread(
+    owner: QWidget,
+    work: Callable[..., Any],
+    *arguments: Any,
+    done: Callable[[Any], None],
+    failed: Callable[[BaseException], None],
+    told: Callable[[Any], None] | None = None,
+) -> Any:
+    """Do something off the GUI thread; ``told`` gets what it yields, ``done`` what it returns, in the GUI thread.
+
+    None of them is called once Qt has thrown ``owner`` away: a widget may be closed while its work goes on. What yields
+    must be a generator function itself, not a lambda about one.
+    """
+
     def returned(result: Any) -> None:
+        if not isalive(owner):
+            return
         if isinstance(result, _Failed):
             failed(result.error)
         else:
             done(result)
 
-    worker = create_worker(in_parts if inspect.isgeneratorfunction(work) else whole)
+    def yielded(result: Any) -> None:
+        if told is not None and isalive(owner):
+            told(result)
+
+    worker = create_worker(_kept(work, arguments))
     worker.returned.connect(returned)
     if told is not None:
-        worker.yielded.connect(told)
+        worker.yielded.connect(yielded)
     worker.start()
     return worker
 
 
+def hear_layers(owner: QWidget, viewer: Any, call: Callable[[], None], *, removed: bool = True) -> None:
+    """Call whenever a layer comes (or goes), until Qt has thrown the widget away that wants to know."""
+
+    def told(_event: object = None) -> None:
+        if isalive(owner):
+            call()
+
+    viewer.layers.events.inserted.connect(told)
+    if removed:
+        viewer.layers.events.removed.connect(told)
+
+
 def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
-    """Add layers to a viewer, one a turn of the event loop, so that the window stays alive between them."""
+    """Add layers to a viewer so that the window stays alive: made in a thread, added one at a time with pauses between.
+
+    ``then`` gets them once all are there. A viewer that is closed meanwhile gets no more of them.
+    """
     from napari.layers import Layer
 
-    waiting = list(tuples)
     added: list[Any] = []
 
-    def step() -> None:
-        if not waiting:
-            if then is not None:
-                then(added)
-            return
-        data, keywords, kind = waiting.pop(0)
-        added.append(viewer.add_layer(Layer.create(data, keywords, kind)))
-        QTimer.singleShot(0, step)
+    def made() -> list[Any]:
+        return [Layer.create(data, keywords, kind) for data, keywords, kind in tuples]
 
-    QTimer.singleShot(0, step)
+    def step(waiting: list[Any]) -> None:
+        if not is_open(viewer):
+            return
+        if waiting:
+            added.append(viewer.add_layer(waiting[0]))
+            QTimer.singleShot(_PAUSE_MS, lambda: step(waiting[1:]))  # the new layer is drawn, the mouse is heard
+        elif then is not None:
+            then(added)
+
+    worker = create_worker(made)
+    worker.returned.connect(step)
+    worker.start()
