@@ -45,6 +45,7 @@ def _until_one_dies(
     """Do cases until all are done or a worker dies. Returns those that were under way then, and those not begun."""
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
+    queue.cancel_join_thread()  # a worker that was killed while it wrote holds the lock for ever: do not wait for it
     listener = threading.Thread(target=_listen, args=(queue, work.progress), daemon=True)
     listener.start()
     count = min(count, len(waiting))
@@ -72,7 +73,7 @@ def _until_one_dies(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         queue.put(None)
-        listener.join(timeout=5)
+        listener.join(timeout=2)
     return sorted(running.values()), left
 
 
@@ -83,6 +84,7 @@ def _begin_worker(queue: Any) -> None:
     """Run once in each worker: progress goes to the parent through the queue."""
     global _QUEUE  # noqa: PLW0603 - a spawned worker has no other place to keep it
     _QUEUE = queue
+    queue.cancel_join_thread()  # as in the parent: what is not told of progress in time is not worth an exit that hangs
 
 
 def _in_worker(recipe: Recipe, item: CaseInput, out: Path, options: RunOptions) -> Case:
