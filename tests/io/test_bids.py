@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from mediseg.io.bids_write import _KINDS, INNER, begin_dataset, check_dataset, w
 from mediseg.io.cases import find_cases
 from tests.heads import shaded_ball, write_nifti
 
-VALIDATOR = shutil.which("bids-validator-deno")
+VALIDATOR = shutil.which(
+    "bids-validator-deno", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+)
 QUICK = ["--set", "correct_bias.levels=1", "--set", "correct_bias.iterations=2", "--quiet"]
 NAMES = (
     "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",

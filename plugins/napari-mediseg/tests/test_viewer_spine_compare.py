@@ -70,7 +70,7 @@ def test_two_cases_side_by_side(viewer, dock, qtbot, case):
     assert {layer.name for layer in side.layers} == {
         "A: midsagittal", "A: callosum", "B: midsagittal", "B: callosum",
     }  # fmt: skip
-    assert side.grid.actual_shape(len(side.layers)) == (1, 2)
+    assert (tuple(side.grid.shape), side.grid.stride) == ((1, 2), 2)  # two windows of two layers each
     assert len(viewer.layers) == 0
     names = [widget.table.item(n, 0).text() for n in range(widget.table.rowCount())]
     assert "ROI angle" in names
@@ -88,7 +88,8 @@ def test_two_cases_side_by_side(viewer, dock, qtbot, case):
     ] * 5
     before = table.rowAt(5)
     table.verticalScrollBar().setFocus()
-    QTest.keyClick(table, Qt.Key.Key_End)
+    QTest.keyClick(table.verticalScrollBar(), Qt.Key.Key_End)
+    settle()
     assert table.rowAt(table.viewport().height() - 5) == table.rowCount() - 1 > before
     side.close()
     wait(qtbot, lambda: widget.side is None)
