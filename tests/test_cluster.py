@@ -103,7 +103,8 @@ def test_a_case_that_kills_its_workers_is_set_aside(folder, tmp_path, address):
     items[1] = OnWorker(items[1], tmp_path / "killed", 99)
     result = batch(items, tmp_path / "out", address)
     states = {case.name: case.status for case in result.cases if case.name != "broken"}
-    assert states == {"a": "done", "b": "failed", "c": "done", "d": "done"}
+    reasons = [case.reason for case in result.cases]
+    assert states == {"a": "done", "b": "failed", "c": "done", "d": "done"}, reasons
     assert "ended its worker twice" in result.cases[1].reason
     assert len(list((tmp_path / "killed").iterdir())) == 2
     assert result.exit_code == Exit.SOME_FAILED
