@@ -209,7 +209,7 @@ def ashlar(given: Pair) -> float:
         def size(self) -> np.ndarray:
             return np.array(given.images[0].shape)
 
-    class Read(reg.Reader):  # type: ignore[misc]
+    class Read(reg.Reader):  # type: ignore[misc] # ashlar is not typed
         def __init__(self) -> None:
             self.metadata = Told()
 

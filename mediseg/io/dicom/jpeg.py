@@ -8,11 +8,7 @@ append.
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -27,6 +23,8 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     SecondaryCaptureImageStorage,
 )
+
+from mediseg.io.hushed import hushed_stderr
 
 NAME = "simpleitk"
 #: Asked for by pydicom of every decoding plugin: what each transfer syntax needs.
@@ -51,7 +49,7 @@ def decode_frame(encoded: bytes, runner: DecodeRunner) -> bytes:
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(file))
-        with _silent():
+        with hushed_stderr():
             image = reader.Execute()
         pixels = sitk.GetArrayFromImage(image)
         kind = f"{'i' if runner.pixel_representation else 'u'}{runner.bits_allocated // 8}"
@@ -60,20 +58,6 @@ def decode_frame(encoded: bytes, runner: DecodeRunner) -> bytes:
             msg = f"a JPEG frame holds {pixels.size} samples where its header says {expected}"
             raise RuntimeError(msg)
         return pixels.astype(f"<{kind}", copy=False).tobytes()
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Send what compiled code writes to stderr nowhere; what goes wrong is raised as an error, too."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def register() -> None:
