@@ -52,12 +52,13 @@ def extract_brain(
     found = first.with_array(_one_part(first.array, 0.0))
     pose = brain_pose(found, bundle)
     raw = level_box(head, found, pose, bundle)
-    volume_ml = float(np.count_nonzero(_one_part(raw.array, 0.0) <= 0)) * raw.geometry.voxel_mm3 / 1000
+    brain = _one_part(raw.array, 0.0)
+    volume_ml = float(np.count_nonzero(brain <= 0)) * raw.geometry.voxel_mm3 / 1000
     marks = _volume_mark(volume_ml), _slope_mark(raw.array, bundle.spacing_mm), _shape_mark(pose.residual_mm)
     confidence = float(np.prod(marks))
     if volume_ml < _PLAUSIBLE_ML[0] / 2 or confidence < _MIN_CONFIDENCE:
         raise Refusal(f"no whole brain found: {volume_ml:.0f} ml look like brain, confidence {confidence:.2f}")
-    cleaned = raw.with_array(_one_part(raw.array, border_mm))
+    cleaned = raw.with_array(_one_part(raw.array, border_mm) if border_mm else brain)
     distance = cleaned.resample(head.geometry, fill=float(bundle.settings["output"]["clip_mm"]))
     inside = np.asarray(distance.array <= border_mm)
     if not csf:
