@@ -77,21 +77,36 @@ def _interpolated(
     from scipy import ndimage
 
     matrix, offset = old_from_new[:3, :3], old_from_new[:3, 3]
-    if order == 0:
-        pixels, first = array, np.zeros(3)
-    else:
-        axes = _aligned(matrix)
-        if order == 1 and axes is not None:
-            return _axis_by_axis(
-                array, [(old, matrix[old, new], offset[old]) for new, old in enumerate(axes)], shape, fill
-            )
-        pixels, first = _prepared(array, matrix, offset, shape, whole=order > 1)
-    out: Pixels = np.empty(shape, array.dtype if order == 0 else np.float32)
-    ndimage.affine_transform(
-        pixels, matrix, offset - first, output_shape=shape, output=out, order=order, mode="nearest"
+    axes = _aligned(matrix)
+    if order == 1 and axes is not None:
+        return _axis_by_axis(array, [(old, matrix[old, new], offset[old]) for new, old in enumerate(axes)], shape, fill)
+    out: Pixels = np.full(shape, fill, array.dtype if order == 0 else np.float32)
+    new_from_old = np.asarray(np.linalg.inv(matrix), np.float64)
+    first, last = _reach(new_from_old, -new_from_old @ offset, array.shape, shape)
+    if (last < first).any():
+        return out
+    part = out[_slices(first, last)]
+    offset = offset + matrix @ first
+    pixels, start = (
+        (array, np.zeros(3)) if order == 0 else _prepared(array, matrix, offset, part.shape, whole=order > 1)
     )
-    out[_outside(array.shape, matrix, offset, shape)] = fill
+    ndimage.affine_transform(
+        pixels, matrix, offset - start, output_shape=part.shape, output=part, order=order, mode="nearest"
+    )
+    part[_outside(array.shape, matrix, offset, part.shape)] = fill
     return out
+
+
+def _reach(to_from: Array, shift: Array, shape: tuple[int, ...], within: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return the first and the last index of a grid (``within``) that a box of ``shape`` on another one may need."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * np.array(shape) - 0.5
+    ends = corners @ to_from.T + shift
+    first = np.maximum(np.floor(ends.min(axis=0)) - 1, 0)
+    return first, np.minimum(np.ceil(ends.max(axis=0)) + 1, np.array(within) - 1)
+
+
+def _slices(first: Array, last: Array) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
 
 
 def _aligned(matrix: Array) -> list[int] | None:
@@ -121,20 +136,18 @@ def _axis_by_axis(
 
 
 def _prepared(
-    array: Pixels, matrix: Array, offset: Array, shape: tuple[int, int, int], *, whole: bool
+    array: Pixels, matrix: Array, offset: Array, shape: tuple[int, ...], *, whole: bool
 ) -> tuple[Floats, Array]:
     """Return the part of the image that the new grid needs, smoothed, and the index of its first voxel.
 
     ``whole``: all of it, as a cubic spline needs.
     """
     size = np.array(array.shape)
-    ends = np.array([matrix @ (np.array(corner) * (np.array(shape) - 1)) for corner in np.ndindex(2, 2, 2)]) + offset
-    first = np.zeros(3) if whole else np.clip(np.floor(ends.min(axis=0)) - 1, 0, size - 1)
-    last = size - 1 if whole else np.clip(np.ceil(ends.max(axis=0)) + 1, 0, size - 1)
+    first, last = (np.zeros(3), size - 1.0) if whole else _reach(matrix, offset, shape, array.shape)
+    first, last = np.minimum(first, size - 1), np.maximum(last, 0)
     sigma = _sigma(np.abs(matrix).max(axis=1), array.shape)
-    kept = array[
-        tuple(slice(None) if s else slice(int(a), int(b) + 1) for s, a, b in zip(sigma, first, last, strict=True))
-    ]
+    # where it is smoothed, voxels beyond the part count too
+    kept = array[_slices(np.where(sigma, 0, first), np.where(sigma, size - 1, last))]
     places = {axis: np.arange(first[axis], last[axis] + 1) for axis in range(3) if sigma[axis]}
     return _along_axes(kept, places, sigma), first
 

@@ -62,3 +62,17 @@ def test_a_box_beside_the_image_is_empty():
     turn = Rotation.from_euler("z", 30, degrees=True).as_matrix()
     far = Geometry.from_axes((4, 4, 4), turn, (1, 1, 1), center_lps_mm=(80, 80, 80))
     assert (resampled(np.ones(old.shape, np.float32), old, far, order=1, fill=-2.0) == -2.0).all()
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_a_small_image_in_a_large_turned_grid_fills_what_it_covers(order):
+    turn = Rotation.from_euler("xyz", (20, -15, 35), degrees=True).as_matrix()
+    old = Geometry.from_axes((6, 5, 4), turn, (1.0, 1.2, 0.9), center_lps_mm=(7, -5, 3))
+    large = Geometry.from_axes((50, 50, 50), np.eye(3), (0.7, 0.7, 0.7), center_lps_mm=(0, 0, 0))
+    found = resampled(np.full(old.shape, 4, np.float32), old, large, order=order, fill=-1.0)
+    index = np.stack(np.meshgrid(*map(np.arange, large.shape), indexing="ij"), axis=-1)
+    inside = old.ijk_from_lps(large.lps_from_ijk(index))
+    covered = ((inside > -0.499) & (inside < np.array(old.shape) - 0.501)).all(axis=-1)
+    assert 0 < np.count_nonzero(covered) < 1000
+    np.testing.assert_allclose(found[covered], 4.0, atol=1e-5)
+    assert (found == -1.0).sum() >= found.size - np.count_nonzero(covered) - 30

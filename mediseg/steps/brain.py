@@ -78,7 +78,9 @@ def _one_part(distance: Float, border_mm: float) -> Float:
 
     inside = distance <= border_mm
     part = largest_component(inside)
-    filled = ndimage.binary_fill_holes(part)
+    filled = part.copy()
+    for box in ndimage.find_objects(part.astype(np.uint8)):
+        filled[box] = ndimage.binary_fill_holes(part[box])
     cleaned = np.where(inside & ~part, border_mm + 1.0, distance)
     return np.asarray(np.where(filled & ~part, border_mm - 1.0, cleaned), dtype=np.float32)
 
