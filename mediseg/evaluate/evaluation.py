@@ -13,7 +13,7 @@ from mediseg import __version__
 from mediseg.errors import UsageError
 from mediseg.evaluate import tables
 from mediseg.evaluate.manifest import Manifest
-from mediseg.evaluate.pictures import picture
+from mediseg.evaluate.pictures import pictures
 from mediseg.evaluate.repeat import Repeat, repeated
 from mediseg.evaluate.scoring import Judged, Score, judge, model_of
 from mediseg.inference import Bundle
@@ -26,7 +26,7 @@ Progress = Callable[[Score], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of a manifest. ``figures``: the worst, lowest Dice first, with their scores."""
+    """What came of a manifest. ``figures``: the worst, lowest Dice first, with their scores and pictures."""
 
     manifest: Manifest
     split: str
@@ -36,7 +36,7 @@ class Evaluation:
     repeats: tuple[Repeat, ...]
     groups: tuple[tables.Group, ...]
     repeat_groups: tuple[tables.RepeatGroup, ...]
-    figures: tuple[tuple[Score, Figure], ...]
+    figures: tuple[tuple[Score, tuple[Figure, ...]], ...]
 
     def summary(self) -> dict[str, Any]:
         """Return summary.json's content: what was judged, with what, and every table. NaN becomes null."""
@@ -107,7 +107,7 @@ class _Worst:
     """Keeps the pictures of the lowest Dice only, so that no more images than needed stay in memory."""
 
     most: int
-    kept: list[tuple[float, int, Score, Figure]] = field(default_factory=list)
+    kept: list[tuple[float, int, Score, tuple[Figure, ...]]] = field(default_factory=list)
     offered: int = 0
 
     def offer(self, judged: Judged) -> None:
@@ -116,13 +116,13 @@ class _Worst:
         if score.status != "done" or not score.present:
             return
         if len(self.kept) < self.most or -score.dice > self.kept[0][0]:
-            heapq.heappush(self.kept, (-score.dice, -self.offered, score, picture(judged)))
+            heapq.heappush(self.kept, (-score.dice, -self.offered, score, pictures(judged)))
             if len(self.kept) > self.most:
                 heapq.heappop(self.kept)
 
-    def figures(self) -> tuple[tuple[Score, Figure], ...]:
+    def figures(self) -> tuple[tuple[Score, tuple[Figure, ...]], ...]:
         ordered = sorted(self.kept, key=lambda item: (-item[0], -item[1]))
-        return tuple((score, figure) for _, _, score, figure in ordered)
+        return tuple((score, figures) for _, _, score, figures in ordered)
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One case as a picture: the reference's and the prediction's outline on the image, cut out around both."""
+"""One case as pictures: the reference's and the prediction's outline on the image, cut out around both."""
 
 from __future__ import annotations
 
@@ -12,41 +12,56 @@ from mediseg.report.sections import grey_figure
 from mediseg.volume import Segmentation, Volume
 
 _MARGIN_MM = 9.0
-_FINEST_MM = 0.25
+#: finest pixel and scale bar, mm, of a slice and of a volume
+_SLICE = (0.25, 10)
+_VOLUME = (0.5, 30)
+_PLANES = ("sagittal", "coronal", "transversal")
 
 
-def picture(judged: Judged) -> svg.Figure:
-    """Return the callosum's slice face left, or the transversal slice of a volume where most voxels differ.
+def pictures(judged: Judged) -> tuple[svg.Figure, ...]:
+    """Return the callosum's slice face left, or three planes of a volume, each where most voxels differ.
 
     Raises ValueError for a case without prediction or reference.
     """
     image, reference, found = judged.image, judged.reference, judged.found
     if image is None or reference is None or found is None:
         raise ValueError(f"{judged.score.id} has no prediction to draw")
-    is_sagittal_slice = image.geometry.reorient("PIR").shape[2] == 1
-    whole = fig.face_left(image) if is_sagittal_slice else _most_different(image, reference, found)
+    if image.geometry.reorient("PIR").shape[2] == 1:
+        return (_picture(image, reference, found, fig.face_left(image), *_SLICE),)
+    views = _most_different(image, reference, found)
+    return tuple(_picture(image, reference, found, view, *_VOLUME) for view in views)
+
+
+def _picture(
+    image: Volume, reference: Segmentation, found: Segmentation, whole: fig.View, finest_mm: float, scale_mm: int
+) -> svg.Figure:
     corners = np.vstack([_corners(mask, whole) for mask in (reference, found)])
     low, high = corners.min(axis=0) - _MARGIN_MM, corners.max(axis=0) + _MARGIN_MM
     low, high = np.maximum(low, 0), np.minimum(high, whole.size_mm)
-    view = fig.part_of(whole, low, high, max(_FINEST_MM, whole.grid.spacing_mm[0] / 2))
+    view = fig.part_of(whole, low, high, max(finest_mm, whole.grid.spacing_mm[0] / 2))
     layers = tuple(_layer(key, mask, whole, view) for key, mask in (("reference", reference), ("found", found)))
     alt = "The image around the structure with the outlines of the reference and of the prediction"
     shown = fig.cut(image, view, order=3)
     low_grey, high_grey = (float(v) for v in np.percentile(shown, (0.5, 99.8)))
     limits = (low_grey, max(high_grey, low_grey + 1e-6))
-    return grey_figure(view, shown, limits, alt, layers=layers, scale_mm=10, font_mm=0.05 * view.size_mm[1])
+    return grey_figure(view, shown, limits, alt, layers=layers, scale_mm=scale_mm, font_mm=0.05 * view.size_mm[1])
 
 
-def _most_different(image: Volume, reference: Segmentation, found: Segmentation) -> fig.View:
-    """Return the transversal view through the height at which the masks differ most."""
+def _most_different(image: Volume, reference: Segmentation, found: Segmentation) -> list[fig.View]:
+    """Return the view of each plane through where most voxels across it differ; planes of one voxel are left out."""
     upright = image.geometry.reorient("LPS")
     order, flips = image.geometry.axis_steps("LPS")
     wrong = (reference.mask() ^ found.mask()).transpose(order)
-    counts = wrong.sum(axis=(0, 1))[:: -1 if flips[2] else 1]
-    middle = (np.array(upright.shape) - 1) / 2
-    point = upright.lps_from_ijk([middle[0], middle[1], int(counts.argmax())])
     frame = fig.head_frame(image.geometry, None)
-    return frame.view("transversal", point, max(0.5, min(image.geometry.spacing_mm)))
+    views = []
+    for across, plane in enumerate(_PLANES):
+        if min(n for axis, n in enumerate(upright.shape) if axis != across) == 1:
+            continue
+        counts = wrong.sum(axis=tuple(axis for axis in range(3) if axis != across))[:: -1 if flips[across] else 1]
+        place = (np.array(upright.shape) - 1) / 2
+        place[across] = counts.argmax()
+        views.append(frame.view(plane, upright.lps_from_ijk(place), max(0.5, min(image.geometry.spacing_mm))))
+    return views
 
 
 def _corners(mask: Segmentation, view: fig.View) -> Array:

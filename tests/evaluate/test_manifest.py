@@ -10,6 +10,7 @@ from mediseg.evaluate.manifest import load_manifest
 from mediseg.evaluate.manifest_file import SCHEMA_FILE, as_yaml, checked, manifest_schema
 from mediseg.evaluate.pairs import read_pair
 from mediseg.record import shipped_schema
+from mediseg.train.brain_heads import HELD_OUT_ELDERS, list_heads
 from tests.evaluate.factory import HEAD, slices, write_manifest, write_picture
 
 TABLE = """
@@ -22,6 +23,7 @@ entries:
 - {image: images/a0.png, label: masks/a0.png}
 - {image: images/a1.png, label: masks/a1.png, split: train, annotator: radiologist, time: 2026-11-22}
 """
+MANIFESTS = Path(__file__).parents[2] / "benchmarks" / "manifests"
 ONE = "entries: [{image: images/a0.png, label: masks/a0.png}]\n"
 
 
@@ -40,15 +42,14 @@ def test_a_manifest_fits_the_schema(folder):
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema comes with the extra `test`")
     yaml = pytest.importorskip("yaml")
     validator = jsonschema.Draft202012Validator(shipped_schema(SCHEMA_FILE))
-    text = (Path(__file__).parents[2] / "benchmarks" / "manifests" / "cc_msp.yaml").read_text()
-    validator.validate(yaml.safe_load(text))
+    for path in MANIFESTS.glob("*.yaml"):
+        validator.validate(yaml.safe_load(path.read_text()))
     assert not validator.is_valid({"schema_version": "1.0", "entries": [{"image": "a.png"}]})
 
 
 def test_what_a_tool_writes_is_read_back_equal(folder):
     yaml = pytest.importorskip("yaml")
-    path = Path(__file__).parents[2] / "benchmarks" / "manifests" / "cc_msp.yaml"
-    for text in (path.read_text(), HEAD + TWO):
+    for text in (*(path.read_text() for path in MANIFESTS.glob("*.yaml")), HEAD + TWO):
         file = checked(yaml.safe_load(text), "m")
         assert checked(yaml.safe_load(as_yaml(file)), "m") == file
 
@@ -211,8 +212,18 @@ def test_a_damaged_picture_is_an_error(folder):
 
 @pytest.mark.shared
 def test_the_example_manifest_lists_all_slices(shared_data):
-    manifests = Path(__file__).parents[2] / "benchmarks" / "manifests"
-    manifest = load_manifest(manifests / "cc_msp.yaml", shared_data / "cc_msp")
+    manifest = load_manifest(MANIFESTS / "cc_msp.yaml", shared_data / "cc_msp")
     assert len(manifest.entries) == 993
     assert {e.group for e in manifest.only("test").entries} == {"Pitt", "Olin", "CMU_b", "MaxMun_d"}
     assert len(manifest.only("test").entries) == 121
+
+
+@pytest.mark.shared
+def test_the_heads_judged_are_those_never_trained_on(shared_data):
+    manifest = load_manifest(MANIFESTS / "brain_heads.yaml", shared_data)
+    split = {e.image: e.split for e in manifest.entries}
+    trained = [image for image, mask in list_heads(shared_data) if mask is not None]
+    assert {split.pop(image) for image in trained} == {"train"}
+    assert set(split.values()) == {"test"}
+    elders = [e.id for e in manifest.only("test").entries if "elders" in e.group]
+    assert sorted(elders) == sorted(f"{person}_{kind}" for person in HELD_OUT_ELDERS for kind in ("t1", "flair"))

@@ -64,12 +64,36 @@ def test_a_volume_is_scored_in_ml(tmp_path):
         array[2:stop, 2:8, 2:8] = 1
         nib.save(nib.Nifti1Image(array, affine), tmp_path / f"{name}.nii.gz")
     entry = "- {structure: brain, image: head.nii.gz, label: label.nii.gz, prediction: found.nii.gz}"
-    score = judge(_manifest(tmp_path, entry).entries[0]).score
+    result = evaluate(_manifest(tmp_path, entry))
+    (score,) = result.scores
     assert (score.reference_size, score.found_size, score.size_unit) == pytest.approx((4.32, 2.88, "ml"))
     assert score.dice == pytest.approx(2 * 144 / (216 + 144))
     assert score.size_error_percent == pytest.approx(-100 / 3)
     assert score.hd95_mm == pytest.approx(4.0)
     assert math.isnan(score.angle_error_deg)
+    page = write_evaluation(result, tmp_path / "out")[-1].read_text()
+    assert '<figure class="planes">' in page
+    assert "ROI" not in page
+
+
+def test_a_volume_is_drawn_in_three_planes_where_most_voxels_differ(tmp_path):
+    label = np.zeros((12, 12, 12), np.uint8)
+    label[2:10, 2:10, 2:10] = 1
+    found = label.copy()
+    found[2:5, 2:10, 2:6] = 0
+    for name, array in (("head", 100 * label), ("label", label), ("found", found)):
+        nib.save(nib.Nifti1Image(array, np.diag([-5.0, -5.0, 5.0, 1.0])), tmp_path / f"{name}.nii.gz")
+    entry = "- {structure: brain, image: head.nii.gz, label: label.nii.gz, prediction: found.nii.gz}"
+    ((_, figures),) = evaluate(_manifest(tmp_path, entry)).figures
+    for figure in figures:
+        layers = {layer.key: layer for layer in figure.layers}
+        assert layers["reference"].paths[0].d != layers["found"].paths[0].d
+    assert [_letters(f) for f in figures] == ["APSI", "RLSI", "RLAP"]
+    assert {(f.width, f.height) for f in figures} == {(60, 60)}  # the label's 40 mm, 9 around, in pixels of 2.5
+
+
+def _letters(figure):
+    return "".join(label.text for layer in figure.layers if layer.key == "letters" for label in layer.labels)
 
 
 def test_an_empty_prediction_scores_zero_and_has_no_roi(tmp_path):
@@ -111,7 +135,8 @@ def test_a_slice_of_any_plane_is_judged_and_drawn(tmp_path, shape):
     result = evaluate(_manifest(tmp_path, entry))
     assert result.scores[0].dice == pytest.approx(0.9)
     assert result.scores[0].size_unit == "mm2"
-    assert len(result.figures) == 1
+    ((_, figures),) = result.figures
+    assert len(figures) == 1
 
 
 def test_a_model_is_needed_and_must_be_of_the_structure(tmp_path):
