@@ -118,3 +118,16 @@ def test_two_real_slices(shared_data, tmp_path, capsys):
     assert overall["measures"]["dice"]["worst"] > 0.95
     assert overall["measures"]["angle_error_deg"]["tail"] < 1.5
     assert len((out / "repeat.csv").read_text().splitlines()) == 1 + 2 * 3
+
+
+@pytest.mark.shared
+def test_a_real_head(shared_data, tmp_path, capsys):
+    path = Path(__file__).parents[2] / "benchmarks" / "manifests" / "brain_heads.yaml"
+    arguments = ["--root", str(shared_data), "--model", "brain-unet", "--group", "T1 elders", "--limit", "1"]
+    assert main(["evaluate", str(path), *arguments, "--out", str(tmp_path / "out")]) == Exit.DONE
+    heads, row = capsys.readouterr().out.splitlines()
+    assert "angle" not in heads
+    assert float(row.split()[heads.split().index("Dice")]) > 0.97
+    (overall,) = json.loads((tmp_path / "out" / "summary.json").read_text())["groups"]
+    assert overall["measures"]["hd95_mm"]["worst"] < 4.5
+    assert (tmp_path / "out" / "evaluation.html").read_text().count('class="planes"') == 1
