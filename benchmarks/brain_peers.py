@@ -156,7 +156,8 @@ def table(runs: dict[str, list[Run]], groups: list[str]) -> str:
         for group in groups:
             of_group = [run.dice for run in mine if run.group == group]
             cells.append(f"{np.mean(of_group):.3f} / {min(of_group):.3f}")
-        cells.append(f"{np.nanmean([run.hd95_mm for run in mine if np.isfinite(run.hd95_mm)] or [np.nan]):.1f}")
+        distances = [run.hd95_mm for run in mine if np.isfinite(run.hd95_mm)]
+        cells.append(f"{np.mean(distances):.1f}" if distances else "-")
         for cost in ("seconds", "cpu_seconds", "memory_mb"):
             pairs = zip(mine, runs[OURS], strict=True)
             cells.append(f"{np.median([getattr(one, cost) / getattr(own, cost) for one, own in pairs]):.1f}")
