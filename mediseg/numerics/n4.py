@@ -43,7 +43,7 @@ class N4:
     widths: tuple[float, ...] = (0.2, 0.12, 0.07)
     noise: float = 0.03
     bins: int = 200
-    tails: float = 0.005
+    tails: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
