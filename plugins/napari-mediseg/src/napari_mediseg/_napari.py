@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,3 +82,48 @@ def follow(layer: Any, data: list[Any]) -> None:
         for index, vertices in enumerate(data):
             shapes.edit(index, vertices)
     layer.refresh(thumbnail=False, extent=False, highlight=False)
+
+
+def added_in_parts(viewer: Any, layer: Any) -> Iterator[None]:
+    """Add a layer in parts, each short: let the event loop turn wherever this yields, and do not stop before the end.
+
+    ``viewer.add_layer`` does all of it in one call that keeps the window from answering: the layer's controls, its
+    visual, its place in the list, its first drawing. Here the layer is hidden until its last part, and what the user
+    has selected stays selected.
+    """
+    inside = viewer.window._qt_viewer
+    controls, canvas, inserted = inside.controls, inside.canvas, viewer.layers.events.inserted
+    shown, layer.visible = layer.visible, False
+    drawn_late = [one for one in layer._overlays.values() if one.visible]
+    for one in drawn_late:
+        one.visible = False
+    made = _kept_from(controls, "addWidget", lambda: controls._add(SimpleNamespace(value=layer)))
+    yield
+    for panel in made:
+        controls.addWidget(panel[0])
+    yield
+    visual = _kept_from(canvas, "add_layer_visual_mapping", lambda: inside._add_layer(layer))[0][1]
+    yield
+    activates, viewer.layers._activate_on_insert = viewer.layers._activate_on_insert, False
+    try:
+        with inserted.blocker(controls._add), inserted.blocker(inside._on_add_layer_change):
+            viewer.layers.append(layer)
+        canvas.add_layer_visual_mapping(layer, visual)
+    finally:
+        viewer.layers._activate_on_insert = activates
+    yield
+    for one in drawn_late:
+        one.visible = True
+        yield
+    layer.visible = shown
+
+
+def _kept_from(owner: Any, name: str, call: Callable[[], None]) -> list[tuple[Any, ...]]:
+    """Call, and return what the call would have handed to a method of ``owner``, which is left for later."""
+    kept: list[tuple[Any, ...]] = []
+    setattr(owner, name, lambda *handed: kept.append(handed))
+    try:
+        call()
+    finally:
+        delattr(owner, name)
+    return kept

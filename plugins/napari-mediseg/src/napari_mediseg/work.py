@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from napari.qt.threading import create_worker
@@ -13,10 +15,13 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
 from mediseg import MedisegError
-from napari_mediseg._napari import is_open
+from napari_mediseg._napari import added_in_parts, is_open
 from napari_mediseg.layers import LayerTuple
+from napari_mediseg.shapes import ROI_KEY
+from napari_mediseg.viewing import look_at_roi
 
 _PAUSE_MS = 20
+_END = object()
 
 
 def one_line(error: BaseException) -> str:
@@ -124,27 +129,47 @@ def hear_layers(owner: QWidget, viewer: Any, call: Callable[[], None], *, remove
         viewer.layers.events.removed.connect(told)
 
 
-def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
-    """Add layers to a viewer so that the window stays alive: made in a thread, added one at a time with pauses between.
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking through all objects of the program for garbage: with napari's that stalls it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
-    ``then`` gets them once all are there. A viewer that is closed meanwhile gets no more of them.
+
+def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
+    """Add layers to a viewer so that the window stays alive: made in a thread, added in parts with pauses between.
+
+    ``then`` gets them once all are there. What the user has selected stays selected. A viewer that is closed meanwhile
+    gets no more of them.
     """
     from napari.layers import Layer
-
-    added: list[Any] = []
 
     def made() -> list[Any]:
         return [Layer.create(data, keywords, kind) for data, keywords, kind in tuples]
 
-    def step(waiting: list[Any]) -> None:
-        if not is_open(viewer):
-            return
-        if waiting:
-            added.append(viewer.add_layer(waiting[0]))
-            QTimer.singleShot(_PAUSE_MS, lambda: step(waiting[1:]))  # the new layer is drawn, the mouse is heard
-        elif then is not None:
-            then(added)
+    def parts(layers: list[Any]) -> Iterator[None]:
+        with _without_collections():
+            for layer in layers:
+                yield from added_in_parts(viewer, layer)
+                yield
+                if ROI_KEY in layer.metadata:
+                    look_at_roi(viewer, layer)
+                    yield
+            if viewer.layers.selection.active is None and layers:
+                viewer.layers.selection.active = layers[-1]
+                yield
+        if then is not None:
+            then(layers)
+
+    def turn(waiting: Iterator[None]) -> None:
+        if is_open(viewer) and next(waiting, _END) is not _END:
+            QTimer.singleShot(_PAUSE_MS, lambda: turn(waiting))  # what was added is drawn, the mouse is heard
 
     worker = create_worker(made)
-    worker.returned.connect(step)
+    worker.returned.connect(lambda layers: turn(parts(layers)))
     worker.start()
