@@ -5,9 +5,12 @@ import gc
 import numpy as np
 import pytest
 from hands import at, drag, settle, wait
+from napari._qt.layer_controls.qt_layer_controls_base import QtLayerControls
 from napari.layers import Image, Labels, Shapes
+from napari.utils._proxies import PublicOnlyProxy
 from napari_mediseg._napari import added_in_parts
 from napari_mediseg.work import add_layers
+from qtpy.QtWidgets import QApplication
 
 
 def the_layers():
@@ -66,8 +69,10 @@ def test_what_the_user_has_selected_stays_selected(viewer, qtbot, selects):
     if not selects:
         viewer.layers.selection.clear()
     came = []
-    add_layers(viewer, [one.as_layer_data_tuple() for one in the_layers()], then=came.extend)
+    given = PublicOnlyProxy(viewer)  # as napari gives it to a plugin's widget
+    add_layers(given, [one.as_layer_data_tuple() for one in the_layers()], then=came.extend)
     wait(qtbot, lambda: bool(came))
     assert viewer.layers.selection.active is (mine if selects else came[-1])
     assert [one.name for one in came] == ["image", "half", "hidden", "box"]
     wait(qtbot, gc.isenabled)
+    assert sum(isinstance(one, QtLayerControls) for one in QApplication.allWidgets()) == len(viewer.layers)

@@ -66,17 +66,20 @@ class _Failed:
 
 
 def _kept(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any]:
-    """Return work that returns its error instead of raising it."""
+    """Return work that returns its error instead of raising it. To be done once: it lets go of what it was made of."""
+    held = [(work, arguments)]
 
     def whole() -> Any:
+        call, handed = held.pop()
         try:
-            return work(*arguments)
+            return call(*handed)
         except Exception as error:  # noqa: BLE001 - told by ``failed``
             return _Failed(error)
 
     def in_parts() -> Generator[Any, None, Any]:
+        call, handed = held.pop()
         try:
-            return (yield from work(*arguments))
+            return (yield from call(*handed))
         except Exception as error:  # noqa: BLE001 - told by ``failed``
             return _Failed(error)
 
@@ -97,7 +100,12 @@ def in_thread(
     must be a generator function itself, not a lambda about one.
     """
 
+    # Qt keeps a worker, and all that is connected to it, for some turns of the event loop after it has told its result:
+    # a widget that is closed in between, and its viewer, would be kept alive by it
+    held = [(owner, done, failed, told)]
+
     def returned(result: Any) -> None:
+        owner, done, failed, _ = held.pop()
         if not isalive(owner):
             return
         if isinstance(result, _Failed):
@@ -106,6 +114,7 @@ def in_thread(
             done(result)
 
     def yielded(result: Any) -> None:
+        owner, _, _, told = held[0]
         if told is not None and isalive(owner):
             told(result)
 
