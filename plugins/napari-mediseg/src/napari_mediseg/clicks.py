@@ -2,10 +2,10 @@
 
 What a network gets wrong of a callosum is mostly a stretch of its border, a pixel or two too far in or out. So a click
 moves the border: where it lies says by how much the network's log-odds are off there, and the same holds for border
-nearby that faces the same way (regression with a Gaussian kernel of place times one of direction, so that the lower
-border of a thin body stays when its upper one moves). Then a random walker with priors (Grady 2005, CVPR) decides:
-every pixel asks the moved probability, its neighbours (less where the probability changes between them) and the clicks
-(certain). One sparse system is solved on the window about mask and clicks.
+nearby that faces the same way (regression with a kernel of place, a wide and a narrow Gaussian, times one of direction,
+so that the lower border of a thin body stays when its upper one moves). Then a random walker with priors (Grady 2005,
+CVPR) decides: every pixel asks the moved probability, its neighbours (less where the probability changes between them)
+and the clicks (certain). One sparse system is solved on the window about mask and clicks.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _PRIOR = 0.1  # how much a pixel asks the network against its neighbours
 _EDGE = 60.0  # how fast neighbours stop to count where the probability changes
 _LEAST = 0.02
 _SURE = 0.998  # log-odds beyond this tell nothing
-_ALONG_MM = 12.0  # how far along the border a click speaks
+_ALONG_MM = (15.0, 3.0)  # how far along the border a click speaks: half of it far, half for the place itself
 _FACING = 3  # how soon it stops to speak where the border turns
 _BEYOND = 2.0  # a click lies in the middle of what is wrong: the border moves as far again beyond it
-_DOUBT = 0.2  # so many clicks that pull apart are averaged rather than obeyed to the letter
+_DOUBT = 0.05  # clicks that pull apart are averaged a little rather than obeyed to the letter
 _BAND_MM = 8.0  # no border is moved further
 _MARGIN_MM = 12.0
 _SEED_MM = 0.8
@@ -96,9 +96,10 @@ def _moved(chance: Floats, clicks: Sequence[Click], spacing_mm: tuple[float, flo
     near = np.argwhere(np.abs(depth) < _BAND_MM)
 
     def alike(places: npt.NDArray[np.intp]) -> Floats:
-        away = ((places[:, None] - at) * np.array(spacing_mm)) ** 2
+        away = (((places[:, None] - at) * np.array(spacing_mm)) ** 2).sum(axis=-1)
+        close = np.mean([np.exp(-away / (2 * along**2)) for along in _ALONG_MM], axis=0)
         turned = np.clip((1 + facing[places[:, 0], places[:, 1]] @ facing[at[:, 0], at[:, 1]].T) / 2, 0, 1)
-        return np.asarray(np.exp(-away.sum(axis=-1) / (2 * _ALONG_MM**2)) * turned**_FACING)
+        return np.asarray(close * turned**_FACING)
 
     weights = np.linalg.solve(alike(at) + _DOUBT * np.eye(len(at)), wanted)
     odds[near[:, 0], near[:, 1]] += alike(near) @ weights
