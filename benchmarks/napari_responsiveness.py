@@ -2,14 +2,15 @@
 
     python benchmarks/napari_responsiveness.py [--slices 300] [--matrix 512] [--turns 200]
 
-Needs a display (Xvfb will do) and the plugin. Wall-clock and, beside it, processor time of this process: on a machine
-that others use the first says what a user saw there, the second what the plugin itself takes.
+Needs a display (Xvfb will do) and the plugin. Wall-clock and, beside it, processor time of the GUI thread: on a machine
+that others use the first says what a user saw there, the second what the plugin and napari themselves take.
 
 - first slice: a DICOM head of that size opened by its folder, until the first slice is drawn; then scrolling. Beside
   it what is not the plugin's: pydicom alone reading the same files, napari alone showing the same voxels.
 - stalls: a timer of 5 ms in the event loop while `corpus-callosum` runs on the 2 mm phantom; the time between two of
-  its ticks, from Run until the run has ended, and apart from it while the result's layers are added. Beside it napari
-  alone: one empty Labels layer of that size added, and the turn of the event loop after it.
+  its ticks, from Run until the run has ended, and apart from it while the result's layers are added.
+- layers: the same for the layers of a finished case, added as the plugin does and, in turn, one by one by napari's own
+  `add_layer`. Bare: napari alone, one small layer of each kind added, and the turn of the event loop after it.
 - rotating: real mouse events on the ROI's ring; from the event to the moment when ROI and plan have their new data.
 - start: `napari` imported and a viewer made, with the plugin and with it disabled, each in a fresh process.
 """
@@ -68,26 +69,92 @@ def settle(times: int = 3) -> None:
         QApplication.processEvents()
 
 
-def bare(rounds: int = 10) -> None:
-    """Print what napari itself takes to add an empty Labels layer of the phantom's size."""
+def bare(rounds: int = 6) -> None:
+    """Print what napari itself takes to add one layer of each kind."""
     import napari
 
     viewer = napari.Viewer(show=True)
-    viewer.add_labels(np.zeros((128, 120, 96), np.uint8))  # the first one loads and compiles
-    settle(20)
-    parts: dict[str, tuple[list[float], list[float]]] = {"adding": ([], []), "the turn after it": ([], [])}
-    for _ in range(rounds):
-        for name, call in (
-            ("adding", lambda: viewer.add_labels(np.zeros((128, 120, 96), np.uint8))),
-            ("the turn after it", lambda: settle(1)),
-        ):
-            begin, cpu = time.perf_counter(), time.process_time()
-            call()
-            parts[name][0].append(time.perf_counter() - begin)
-            parts[name][1].append(time.process_time() - cpu)
-        settle(5)
-    for name, (walls, cpus) in parts.items():
-        told(f"bare napari, an empty Labels layer: {name}", walls, cpus)
+    shape = (128, 120, 96)
+    adding = {
+        "an empty image": lambda: viewer.add_image(np.zeros(shape, np.float32), contrast_limits=(0, 1)),
+        "an empty Labels layer": lambda: viewer.add_labels(np.zeros(shape, np.uint8)),
+        "a Shapes layer of one rectangle": lambda: viewer.add_shapes([[[0, 0], [0, 50], [50, 50], [50, 0]]]),
+    }
+    for name, add in adding.items():
+        parts: dict[str, tuple[list[float], list[float]]] = {"adding": ([], []), "the turn after it": ([], [])}
+        add()  # the first one loads and compiles
+        settle(20)
+        for _ in range(rounds):
+            for part, call in (("adding", add), ("the turn after it", lambda: settle(1))):
+                begin, cpu = time.perf_counter(), time.thread_time()
+                call()
+                parts[part][0].append(time.perf_counter() - begin)
+                parts[part][1].append(time.thread_time() - cpu)
+            settle(5)
+            viewer.layers.pop()
+            settle(5)
+        for part, (walls, cpus) in parts.items():
+            told(f"bare napari, {name}: {part}", walls, cpus)
+    viewer.close()
+
+
+class Ticks:
+    """A timer of 5 ms in the event loop: how long it was not heard."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        self.at: list[tuple[float, float]] = []
+        self.timer = QTimer()
+        self.timer.setInterval(5)
+        self.timer.timeout.connect(self.tick)
+        self.timer.start()
+
+    def tick(self) -> None:
+        self.at.append((time.perf_counter(), time.thread_time()))
+
+    def told(self, name: str, start: int = 0) -> None:
+        walls, cpus = np.diff(np.array(self.at[start:]), axis=0).T
+        told(name, walls.tolist(), cpus.tolist())
+        for what, values in (("wall", walls), ("processor", cpus)):
+            longest = " ".join(f"{1000 * one:.0f}" for one in np.sort(values)[::-1][:12])
+            print(f"  longest, {what}: {longest} ms; {np.count_nonzero(values > 0.05)} above 50 ms", flush=True)
+
+
+def layers(folder: Path, rounds: int = 2) -> None:
+    """Print how long the window does not answer while a case's layers are added."""
+    import napari
+    from napari.layers import Layer
+    from napari_mediseg.cases import read_case
+    from napari_mediseg.work import add_layers
+    from qtpy.QtWidgets import QApplication
+
+    import mediseg
+    from mediseg.demo import write_demo_study
+
+    study = write_demo_study(folder / "phantom", spacing_mm=2.0)
+    case = mediseg.run("corpus-callosum", study, folder / "out", options=mediseg.RunOptions(threads=1)).folder
+    viewer = napari.Viewer(show=True)
+    viewer.open(str(study), plugin="napari-mediseg")
+    for round_ in range(-1, rounds):  # the first one loads and compiles
+        for how in ("as the plugin adds them", "as napari adds them"):
+            settle(20)
+            scene = read_case(case)
+            ticks, came = Ticks(), []
+            if how == "as the plugin adds them":
+                add_layers(viewer, scene, then=came.extend)
+            while len(came) < len(scene):
+                QApplication.processEvents()
+                if how == "as napari adds them":
+                    data, keywords, kind = scene[len(came)]
+                    came.append(viewer.add_layer(Layer.create(data, keywords, kind)))
+                time.sleep(0.001)
+            settle(20)
+            ticks.timer.stop()
+            if round_ >= 0:
+                ticks.told(how)
+            for layer in came:
+                viewer.layers.remove(layer)
     viewer.close()
 
 
@@ -130,17 +197,17 @@ def first_slice(folder: Path, slices: int, matrix: int) -> None:
     plain(folder / "large")
     viewer = napari.Viewer(show=True)
     settle()
-    begin, cpu = time.perf_counter(), time.process_time()
+    begin, cpu = time.perf_counter(), time.thread_time()
     viewer.open(str(folder / "large"), plugin="napari-mediseg")
     settle()
-    told(f"first slice of {matrix} x {matrix} x {slices}", [time.perf_counter() - begin], [time.process_time() - cpu])
+    told(f"first slice of {matrix} x {matrix} x {slices}", [time.perf_counter() - begin], [time.thread_time() - cpu])
     walls, cpus = [], []
     for index in range(40):
-        begin, cpu = time.perf_counter(), time.process_time()
+        begin, cpu = time.perf_counter(), time.thread_time()
         viewer.dims.set_current_step(viewer.dims.order[0], slices // 2 + index)
         settle(1)
         walls.append(time.perf_counter() - begin)
-        cpus.append(time.process_time() - cpu)
+        cpus.append(time.thread_time() - cpu)
     told("scrolling, a slice", walls, cpus)
     viewer.close()
 
@@ -149,7 +216,7 @@ def stalls_and_turns(folder: Path, turns: int) -> None:
     import napari
     from napari_mediseg._napari import canvas_position, qt_canvas
     from napari_mediseg.frames import world_from_lps
-    from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
+    from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
@@ -162,22 +229,19 @@ def stalls_and_turns(folder: Path, turns: int) -> None:
     _, run = viewer.window.add_plugin_dock_widget("napari-mediseg", "Run")
     run.out.setText(str(folder / "out"))
     settle(20)
-    ticks: list[tuple[float, float]] = []
-    timer = QTimer()
-    timer.setInterval(5)
-    timer.timeout.connect(lambda: ticks.append((time.perf_counter(), time.process_time())))
-    timer.start()
+    ticks = Ticks()
     run.run_button.click()
     while not run.run_button.isEnabled():
         QApplication.processEvents()
         time.sleep(0.001)
-    ended = len(ticks)
-    while not any(layer.name.endswith(": ROI") for layer in viewer.layers):
+    ended = len(ticks.at)
+    ticks.told("stall while the recipe runs")
+    while not any(layer.name.endswith(": ROI") and layer.visible for layer in viewer.layers):
         QApplication.processEvents()
         time.sleep(0.001)
-    timer.stop()
-    for name, part in (("stall while the recipe runs", ticks[:ended]), ("stall while layers are added", ticks[ended:])):
-        told(name, np.diff([one[0] for one in part]).tolist(), np.diff([one[1] for one in part]).tolist())
+    settle(20)
+    ticks.timer.stop()
+    ticks.told("stall while layers are added", ended)
 
     _, tool = viewer.window.add_plugin_dock_widget("napari-mediseg", "ROI")
     settle(20)
@@ -191,10 +255,10 @@ def stalls_and_turns(folder: Path, turns: int) -> None:
         event = QMouseEvent(
             QEvent.Type.MouseMove, where, canvas.mapToGlobal(where), Qt.MouseButton.NoButton, left, none
         )
-        begin, cpu = time.perf_counter(), time.process_time()
+        begin, cpu = time.perf_counter(), time.thread_time()
         QApplication.sendEvent(canvas, event)
         walls.append(time.perf_counter() - begin)
-        cpus.append(time.process_time() - cpu)
+        cpus.append(time.thread_time() - cpu)
         settle(1)
     QTest.mouseRelease(canvas, left, none, pixels[turns % len(pixels)])
     told("rotating, mouse event to layer data", walls, cpus)
@@ -207,11 +271,13 @@ def main() -> None:
     parser.add_argument("--matrix", type=int, default=512)
     parser.add_argument("--turns", type=int, default=200)
     parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--only", choices=("start", "first", "run", "bare"), default=None)
+    parser.add_argument("--only", choices=("start", "first", "run", "layers", "bare"), default=None)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if args.only in (None, "run"):
             stalls_and_turns(Path(name), args.turns)
+        if args.only in (None, "layers"):
+            layers(Path(name) / "layers")
         if args.only in (None, "bare"):
             bare()
         if args.only in (None, "start"):

@@ -3,8 +3,9 @@
     python benchmarks/smart_clicks.py --data DIR [--limit 121] [--worst 10] [--most 15] [--ids ID ...]
 
 A simulated user looks for the largest piece that is wrong (missed or too much) and clicks its innermost pixel; the
-plugin's `refined` answers. Beside it, the pixels that a brush would have had to repaint. Slices are the split `test` of
-benchmarks/manifests/cc_msp.yaml.
+plugin's `refined` answers. Beside it the same user with a brush: each dab is a disc at that pixel, as large as fits
+into what is wrong (a brush whose size is set anew for every dab, and that never paints a pixel too much). Slices are
+the split `test` of benchmarks/manifests/cc_msp.yaml.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ GOAL = 0.97
 
 
 def next_click(mask: np.ndarray, truth: np.ndarray) -> Click:
-    best, found = -1, None
+    return worst_place(mask, truth)[0]
+
+
+def worst_place(mask: np.ndarray, truth: np.ndarray) -> tuple[Click, float]:
+    """The innermost pixel of the largest wrong piece, and how far it lies from the piece's border, in pixels."""
+    best, found, deep = -1, None, 0.0
     for wrong, is_inside in ((truth & ~mask, True), (mask & ~truth, False)):
         labels, count = ndimage.label(wrong)
         if count == 0:
@@ -35,9 +41,23 @@ def next_click(mask: np.ndarray, truth: np.ndarray) -> Click:
         if sizes.max() > best:
             depth = ndimage.distance_transform_edt(np.pad(labels == sizes.argmax(), 1))[1:-1, 1:-1]
             row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-            best, found = int(sizes.max()), Click(int(row), int(column), is_inside)
+            best, found, deep = int(sizes.max()), Click(int(row), int(column), is_inside), float(depth.max())
     assert found is not None
-    return found
+    return found, deep
+
+
+def dabs(mask: np.ndarray, truth: np.ndarray, at: int) -> tuple[int, float]:
+    """How many dabs of a brush reach the goal, and Dice after ``at`` of them."""
+    now, count, dice = mask.copy(), 0, change(mask[None], truth[None]).dice
+    rows, columns = np.indices(mask.shape)
+    early = dice
+    while dice < GOAL:
+        place, deep = worst_place(now, truth)
+        now[np.hypot(rows - place.row, columns - place.column) < deep] = place.is_inside
+        count += 1
+        dice = change(now[None], truth[None]).dice
+        early = dice if count <= at else early
+    return count, early
 
 
 def main() -> None:
@@ -72,8 +92,10 @@ def main() -> None:
             now = refined(chance, now, clicks, spacing)
             way.append(change(now[None], truth[None]).dice)
         wrong = int(np.count_nonzero(mask ^ truth))
+        count, early = dabs(mask, truth, len(clicks))
         print(
-            f"{identity}: {' '.join(f'{d:.3f}' for d in way)} ({len(clicks)} clicks; a brush: {wrong} pixels)",
+            f"{identity}: {' '.join(f'{d:.3f}' for d in way)} ({len(clicks)} clicks; a brush: {wrong} pixels wrong, "
+            f"{early:.3f} after as many dabs, {count} dabs to {GOAL})",
             flush=True,
         )
 

@@ -115,6 +115,26 @@ def test_far_from_the_click_nothing_changes():
     assert not refined(probability, mask, [Click(20, 45, True)], (1.0, 1.0))[16, 6]
 
 
+def test_a_click_moves_the_border_it_lies_beside_and_leaves_the_other_and_the_brush_alone():
+    rows = np.repeat(np.arange(50.0)[:, None], 80, axis=1)
+    probability = 1 / (1 + np.exp(-2 * np.minimum(rows - 19.5, 27.5 - rows)))  # a bar from row 20 to row 27
+    mask = probability >= 0.5
+    mask[40:45, 10:15] = True  # painted by hand
+    out = refined(probability, mask, [Click(18, 40, True)], (1.0, 1.0))
+    assert out[18, 40]
+    assert out[19, 25:56].all()
+    np.testing.assert_array_equal(out[24:], mask[24:])
+    back = refined(probability, out, [Click(18, 40, True), Click(19, 60, False)], (1.0, 1.0))
+    assert back[18, 40]
+    assert not back[19, 60]
+    assert back[40:45, 10:15].all()
+
+
+def test_a_click_where_the_network_saw_nothing_is_obeyed():
+    out = refined(np.zeros((20, 20)), np.zeros((20, 20), bool), [Click(10, 10, True)], (1.0, 1.0))
+    assert out[10, 10]
+
+
 def test_no_click_no_change_and_wrong_input_is_refused():
     probability, mask = unsure()
     np.testing.assert_array_equal(refined(probability, mask, [], (1.0, 1.0)), mask)

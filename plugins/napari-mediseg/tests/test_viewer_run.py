@@ -1,7 +1,9 @@
 """Run under a real mouse: a recipe to its end, a cancelled one, an error."""
 
+import gc
 import shutil
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -84,6 +86,34 @@ def test_a_closed_widget_is_not_told(viewer, widget, qtbot):
     wait(qtbot, lambda: bool(seen))
     assert seen == ["told"]
     other.deleteLater()
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_worker_that_has_told_lets_go_of_its_widget(qtbot, in_parts):
+    """Qt throws a worker away some turns later; a viewer that is closed meanwhile must not wait for it."""
+    owner, seen = QWidget(), []
+
+    def work(widget):
+        return widget.objectName()
+
+    def parts(widget):
+        yield "on its way"
+        return widget.objectName()
+
+    owner.setObjectName("told")
+    worker = in_thread(
+        owner, parts if in_parts else work, owner,
+        done=lambda name, mine=owner: seen.append((name, mine.objectName())),
+        failed=lambda error, mine=owner: seen.append((error, mine)),
+        told=(lambda word, mine=owner: seen.append((word, mine.objectName()))) if in_parts else None,
+    )  # fmt: skip
+    gone = weakref.ref(owner)
+    wait(qtbot, lambda: ("told", "told") in seen)
+    assert (("on its way", "told") in seen) == in_parts
+    del owner
+    gc.collect()
+    assert gone() is None
+    assert worker is not None
 
 
 @pytest.mark.parametrize("name", ["Run", "ROI", "Correct and keep", "Stitch", "Compare"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,26 +44,32 @@ def layer_matrix(layer: Any) -> Any:
     return matrix
 
 
+def _itself(given: Any) -> Any:
+    """Return what napari has wrapped before it gave it to a plugin: the wrapper warns at every look inside."""
+    return getattr(given, "__wrapped__", given)
+
+
 def qt_canvas(viewer: Any) -> Any:
     """Return the Qt widget that the pictures are drawn on: mouse events go there."""
-    return viewer.window._qt_viewer.canvas.native
+    return _itself(viewer).window._qt_viewer.canvas.native
 
 
 def is_open(viewer: Any) -> bool:
     """True until a viewer's window is closed, by its button or by ``close``."""
     from qtpy.compat import isalive
 
-    window = getattr(viewer.window, "_qt_window", None)
+    window = getattr(_itself(viewer).window, "_qt_window", None)
     return window is not None and bool(isalive(window))
 
 
 def when_closed(viewer: Any, call: Callable[[], None]) -> None:
     """Call once a viewer's window has been closed and thrown away."""
-    viewer.window._qt_window.destroyed.connect(lambda _=None: call())
+    _itself(viewer).window._qt_window.destroyed.connect(lambda _=None: call())
 
 
 def canvas_position(viewer: Any, world: Any) -> tuple[float, float]:
     """Return the pixel (x, y) of the canvas at which a point of the world is drawn, in 2-D."""
+    viewer = _itself(viewer)
     displayed = list(viewer.dims.displayed)
     point = np.asarray(world, dtype=float)[displayed]
     view = viewer.window._qt_viewer.canvas.view
@@ -76,8 +83,55 @@ def follow(layer: Any, data: list[Any]) -> None:
     ``layer.data = ...`` builds every shape anew and has the viewer measure and slice every layer again; that is left
     for the release of the mouse.
     """
+    layer = _itself(layer)
     shapes = layer._data_view
     with shapes.batched_updates():
         for index, vertices in enumerate(data):
             shapes.edit(index, vertices)
     layer.refresh(thumbnail=False, extent=False, highlight=False)
+
+
+def added_in_parts(viewer: Any, layer: Any) -> Iterator[None]:
+    """Add a layer in parts, each short: let the event loop turn wherever this yields, and do not stop before the end.
+
+    ``viewer.add_layer`` does all of it in one call that keeps the window from answering: the layer's controls, its
+    visual, its place in the list, its first drawing. Here the layer is hidden until its last part, and what the user
+    has selected stays selected.
+    """
+    viewer, layer = _itself(viewer), _itself(layer)
+    inside = viewer.window._qt_viewer
+    controls, canvas, inserted = inside.controls, inside.canvas, viewer.layers.events.inserted
+    shown, layer.visible = layer.visible, False
+    drawn_late = [one for one in layer._overlays.values() if one.visible]
+    for one in drawn_late:
+        one.visible = False
+    made = _kept_from(controls, "addWidget", lambda: controls._add(SimpleNamespace(value=layer)))
+    yield
+    for panel in made:
+        controls.addWidget(panel[0])
+    yield
+    visual = _kept_from(canvas, "add_layer_visual_mapping", lambda: inside._add_layer(layer))[0][1]
+    yield
+    activates, viewer.layers._activate_on_insert = viewer.layers._activate_on_insert, False
+    try:
+        with inserted.blocker(controls._add), inserted.blocker(inside._on_add_layer_change):
+            viewer.layers.append(layer)
+        canvas.add_layer_visual_mapping(layer, visual)
+    finally:
+        viewer.layers._activate_on_insert = activates
+    yield
+    for one in drawn_late:
+        one.visible = True
+        yield
+    layer.visible = shown
+
+
+def _kept_from(owner: Any, name: str, call: Callable[[], None]) -> list[tuple[Any, ...]]:
+    """Call, and return what the call would have handed to a method of ``owner``, which is left for later."""
+    kept: list[tuple[Any, ...]] = []
+    setattr(owner, name, lambda *handed: kept.append(handed))
+    try:
+        call()
+    finally:
+        delattr(owner, name)
+    return kept

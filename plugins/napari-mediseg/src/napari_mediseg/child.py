@@ -7,6 +7,7 @@ In: the request, then perhaps a line ``cancel``. Out: ``{"progress": ...}`` and 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from typing import Any
@@ -18,6 +19,8 @@ def main() -> int:
     """Run the request on stdin."""
     global _out
     _out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is not for the window
+    if hasattr(os, "nice"):
+        os.nice(5)  # the window comes first: both cores may be busy with the run
     request = json.loads(sys.stdin.readline())
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()

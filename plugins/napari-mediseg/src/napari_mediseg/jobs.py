@@ -126,6 +126,7 @@ class Job:
             text=True,
             encoding="utf-8",
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),  # Windows; elsewhere the child is nice
         )
         self._process = process
         assert process.stdin is not None

@@ -45,9 +45,9 @@ def watch(viewer: ViewerModel) -> None:
 def _inserted(viewer: ViewerModel, layer: Any) -> None:
     if origin_of(layer.metadata) is None:
         return
-    state = layer.metadata.get(ROI_KEY)
-    if state is not None:  # where the ROI lies is what the scene is about
-        look(viewer, plane_of_axis(facing_axis(state.base_lps[:, 2])), world_from_lps(state.center_lps_mm))
+    if ROI_KEY in layer.metadata:
+        if layer.visible:  # else it is being added in parts, and looked at once it is there
+            look_at_roi(viewer, layer)
         return
     first = sum(origin_of(one.metadata) is not None for one in viewer.layers) == 1
     if first:
@@ -57,6 +57,12 @@ def _inserted(viewer: ViewerModel, layer: Any) -> None:
         look(viewer, best_plane(layer))
     else:
         orient(viewer)
+
+
+def look_at_roi(viewer: ViewerModel, layer: Any) -> None:
+    """Show the plane of an ROI through its centre: where the ROI lies is what its scene is about."""
+    state = layer.metadata[ROI_KEY]
+    look(viewer, plane_of_axis(facing_axis(state.base_lps[:, 2])), world_from_lps(state.center_lps_mm))
 
 
 def best_plane(layer: Any) -> str:

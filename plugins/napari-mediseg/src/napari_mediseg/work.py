@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from napari.qt.threading import create_worker
@@ -13,10 +15,13 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
 from mediseg import MedisegError
-from napari_mediseg._napari import is_open
+from napari_mediseg._napari import added_in_parts, is_open
 from napari_mediseg.layers import LayerTuple
+from napari_mediseg.shapes import ROI_KEY
+from napari_mediseg.viewing import look_at_roi
 
 _PAUSE_MS = 20
+_END = object()
 
 
 def one_line(error: BaseException) -> str:
@@ -61,17 +66,20 @@ class _Failed:
 
 
 def _kept(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any]:
-    """Return work that returns its error instead of raising it."""
+    """Return work that returns its error instead of raising it. To be done once: it lets go of what it was made of."""
+    held = [(work, arguments)]
 
     def whole() -> Any:
+        call, handed = held.pop()
         try:
-            return work(*arguments)
+            return call(*handed)
         except Exception as error:  # noqa: BLE001 - told by ``failed``
             return _Failed(error)
 
     def in_parts() -> Generator[Any, None, Any]:
+        call, handed = held.pop()
         try:
-            return (yield from work(*arguments))
+            return (yield from call(*handed))
         except Exception as error:  # noqa: BLE001 - told by ``failed``
             return _Failed(error)
 
@@ -92,7 +100,12 @@ def in_thread(
     must be a generator function itself, not a lambda about one.
     """
 
+    # Qt keeps a worker, and all that is connected to it, for some turns of the event loop after it has told its result:
+    # a widget that is closed in between, and its viewer, would be kept alive by it
+    held = [(owner, done, failed, told)]
+
     def returned(result: Any) -> None:
+        owner, done, failed, _ = held.pop()
         if not isalive(owner):
             return
         if isinstance(result, _Failed):
@@ -101,6 +114,7 @@ def in_thread(
             done(result)
 
     def yielded(result: Any) -> None:
+        owner, _, _, told = held[0]
         if told is not None and isalive(owner):
             told(result)
 
@@ -124,27 +138,47 @@ def hear_layers(owner: QWidget, viewer: Any, call: Callable[[], None], *, remove
         viewer.layers.events.removed.connect(told)
 
 
-def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
-    """Add layers to a viewer so that the window stays alive: made in a thread, added one at a time with pauses between.
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking through all objects of the program for garbage: with napari's that stalls it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
-    ``then`` gets them once all are there. A viewer that is closed meanwhile gets no more of them.
+
+def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[Any]], None] | None = None) -> None:
+    """Add layers to a viewer so that the window stays alive: made in a thread, added in parts with pauses between.
+
+    ``then`` gets them once all are there. What the user has selected stays selected. A viewer that is closed meanwhile
+    gets no more of them.
     """
     from napari.layers import Layer
-
-    added: list[Any] = []
 
     def made() -> list[Any]:
         return [Layer.create(data, keywords, kind) for data, keywords, kind in tuples]
 
-    def step(waiting: list[Any]) -> None:
-        if not is_open(viewer):
-            return
-        if waiting:
-            added.append(viewer.add_layer(waiting[0]))
-            QTimer.singleShot(_PAUSE_MS, lambda: step(waiting[1:]))  # the new layer is drawn, the mouse is heard
-        elif then is not None:
-            then(added)
+    def parts(layers: list[Any]) -> Iterator[None]:
+        with _without_collections():
+            for layer in layers:
+                yield from added_in_parts(viewer, layer)
+                yield
+                if ROI_KEY in layer.metadata:
+                    look_at_roi(viewer, layer)
+                    yield
+            if viewer.layers.selection.active is None and layers:
+                viewer.layers.selection.active = layers[-1]
+                yield
+        if then is not None:
+            then(layers)
+
+    def turn(waiting: Iterator[None]) -> None:
+        if is_open(viewer) and next(waiting, _END) is not _END:
+            QTimer.singleShot(_PAUSE_MS, lambda: turn(waiting))  # what was added is drawn, the mouse is heard
 
     worker = create_worker(made)
-    worker.returned.connect(step)
+    worker.returned.connect(lambda layers: turn(parts(layers)))
     worker.start()
