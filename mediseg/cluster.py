@@ -1,8 +1,9 @@
 """The cases of a batch on a Dask cluster (extra ``cluster``): one task a case, on workers that share the folders.
 
 Only headers and paths travel: a case's files are read, and its folder is written, by the worker that has it. Never more
-cases than the workers can soon begin lie with the scheduler. A folder of this run's own beside the cases counts how
-often each was begun, so that one that ends its workers is known for it; when that folder goes, the tasks stop.
+cases than the workers can soon begin lie with the scheduler. A folder of this run's own beside the cases notes when
+each was begun and when it ended: one that ends its workers is known for it, and no other that was lost together with
+such a worker is taken for one. When that folder goes, the tasks stop.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from mediseg.runner import Case, Progress, ProgressCallback
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
 
-#: A case is begun this often at most: once, and again when its worker died.
+#: A case is begun this often at most without coming to its end: once, and again when its worker died.
 MOST_STARTS = 2
+_BEGUN, _ENDED, _SKIPPED = b".", b"!", b"="
 #: A case that never began, as its workers were lost with others on them, is handed out anew this often.
 _MOST_ROUNDS = 5
 _LEAST_WAITING = 64
@@ -131,7 +133,7 @@ class _Handing:
             case: Case | None = future.result()
         except KilledWorker:
             case = None
-            if _starts(self._orders.marks, item) < MOST_STARTS and self._rounds[index] < _MOST_ROUNDS:
+            if _cut_off(_notes(self._orders.marks, item)) < MOST_STARTS and self._rounds[index] < _MOST_ROUNDS:
                 return None
         except MedisegError:
             raise
@@ -144,14 +146,23 @@ class _Handing:
 
 
 def _on_worker(orders: _Orders, item: CaseInput) -> Case | None:
-    """Do one case, on a worker; None for one that has ended its worker twice."""
+    """Do one case, on a worker; None for one that has ended its worker twice.
+
+    What came of a case lies with its worker until it is fetched. If the next case ends that worker first, the innocent
+    one is asked for again: what it has written is taken as it lies there.
+    """
     with _ONE_AT_A_TIME:
         _check_place(orders)
-        if _begun(orders.marks, item) > MOST_STARTS:
+        notes = _notes(orders.marks, item)
+        if _cut_off(notes) >= MOST_STARTS:
             return None
+        has_ended = _ENDED in notes
+        options = replace(orders.options, resume=orders.options.resume or has_ended)
         tell = _teller(orders.topic) if orders.topic else None
-        stopped = _gone(orders.marks)
-        return without_values(attempt(orders.recipe, item, orders.out, orders.options, tell, stopped))
+        _note(orders.marks, item, _BEGUN)
+        case = attempt(orders.recipe, item, orders.out, options, tell, _gone(orders.marks))
+        _note(orders.marks, item, _SKIPPED if case.resumed else _ENDED)
+        return without_values(replace(case, resumed=case.resumed and not has_ended))
 
 
 def _check_place(orders: _Orders) -> None:
@@ -173,22 +184,27 @@ def _must_be_same(recipe: Recipe) -> tuple[str, ...]:
     return (version(), *(model.model_dump_json() for model in models if model is not None))
 
 
-def _begun(marks: Path, item: CaseInput) -> int:
-    """Note that a case is begun; return how often it now was. The note is on the disk before anything can go wrong."""
+def _note(marks: Path, item: CaseInput, what: bytes) -> None:
+    """Note that a case is begun or has ended; it is on the disk before anything else can go wrong."""
     try:
         with (marks / item.name).open("ab") as file:
-            file.write(b".")
-            file.flush()
-            return file.tell()
+            file.write(what)
     except FileNotFoundError as error:
         raise Cancelled("the run was stopped") from error
     except OSError as error:
         raise OutputError(f"cannot write into --out: {error.strerror}") from error
 
 
-def _starts(marks: Path, item: CaseInput) -> int:
-    path = marks / item.name
-    return path.stat().st_size if path.exists() else 0
+def _notes(marks: Path, item: CaseInput) -> bytes:
+    try:
+        return (marks / item.name).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _cut_off(notes: bytes) -> int:
+    """Return how often a case was begun since it last came to its end: so often its worker died on it."""
+    return len(notes) - len(notes.rstrip(_BEGUN))
 
 
 def _gone(marks: Path) -> Callable[[], bool]:
@@ -219,21 +235,29 @@ def _connected(address: str, patience_s: float) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise UsageError('--executor dask needs Dask: pip install "mediseg[cluster]"') from error
-    logger = _log()
-    level = logger.level
-    logger.setLevel(
-        logging.CRITICAL + 1
-    )  # it tells of every lost connection; what matters comes out as a case's reason
+    with _hushed():
+        try:
+            client = Client(address, timeout=patience_s, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(f"no Dask scheduler answers at {address}; start one with: dask scheduler") from error
+        try:
+            yield client
+        finally:
+            client.close(timeout=patience_s)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep Dask from telling of every lost connection and result; what matters comes out as a case's reason."""
+    loggers = (_log(), logging.getLogger("distributed.client"))  # Dask's configuration gives the second its own level
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
-        client = Client(address, timeout=patience_s, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        logger.setLevel(level)
-        raise UsageError(f"no Dask scheduler answers at {address}; start one with: dask scheduler") from error
-    try:
-        yield client
+        yield
     finally:
-        client.close(timeout=patience_s)
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _log() -> logging.Logger:

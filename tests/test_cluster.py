@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mediseg.batch import run_batch
 from mediseg.casefile import RunOptions
 from mediseg.cli import main
-from mediseg.cluster import on_scheduler
+from mediseg.cluster import _must_be_same, _on_worker, _Orders, on_scheduler
 from mediseg.errors import Exit, UsageError
 from mediseg.io.cases import find_cases
 from mediseg.recipe import load_recipe
@@ -109,6 +110,24 @@ def test_a_case_that_kills_its_workers_is_set_aside(folder, tmp_path, address):
     assert len(list((tmp_path / "killed").iterdir())) == 2
     assert result.exit_code == Exit.SOME_FAILED
     assert list((tmp_path / "out").glob(".mediseg*")) == []
+
+
+def test_a_case_whose_outcome_is_lost_with_its_worker_is_no_killer(folder, tmp_path):
+    items = find_cases([folder])
+    (tmp_path / "out" / "marks").mkdir(parents=True)
+    recipe = load_recipe("bias", CHEAP)
+    same = _must_be_same(recipe)
+    for resume in (False, True):
+        orders = _Orders(recipe, tmp_path / "out", RunOptions(resume=resume), tmp_path / "out" / "marks", same, "")
+        asked = [_on_worker(orders, items[0]) for _ in range(4)]  # the next case ended the worker, thrice
+        assert [(case.status, case.resumed) for case in asked] == [("done", False)] * 4
+        written = (tmp_path / "out" / "a" / "report.json").stat().st_mtime_ns
+        assert items[2].name == "broken"
+        assert [_on_worker(orders, items[2]).status for _ in range(4)] == ["failed"] * 4
+        assert written == (tmp_path / "out" / "a" / "report.json").stat().st_mtime_ns
+    shutil.rmtree(orders.marks)
+    orders.marks.mkdir()  # another run, that has nothing to do
+    assert [_on_worker(orders, items[0]).resumed for _ in range(4)] == [True] * 4
 
 
 class OnWorker(Killer):
