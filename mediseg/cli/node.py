@@ -83,6 +83,7 @@ def _listen(config: NodeConfig) -> int:
         raise UsageError(f'a DICOM node needs {" and ".join(missing)}: pip install "mediseg[node]"')
     from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
+    from mediseg.node.peers import told_in
     from mediseg.node.queue import Queue
     from mediseg.node.receive import Receiver
     from mediseg.node.service import Service
@@ -92,6 +93,7 @@ def _listen(config: NodeConfig) -> int:
         stack.callback(owner.release)
         queue, audit = Queue(config.folder), Audit(config.folder)
         stack.callback(queue.close)
+        stack.enter_context(told_in(audit))
         receiver, service = Receiver(config, queue, audit), Service(config, queue, audit)
         receiver.start()
         stack.callback(receiver.stop)

@@ -16,9 +16,11 @@ from mediseg.errors import MedisegError, UsageError
 from mediseg.io.atomic import write_bytes_atomically
 from mediseg.node.audit import Audit
 from mediseg.node.config import NodeConfig
+from mediseg.node.peers import limit_silence
 from mediseg.node.queue import Queue
 
 SUCCESS, NOT_AUTHORIZED, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0x0124, 0xA700, 0xC000
+_PATIENCE_S = 30
 
 
 def study_key(study_uid: str) -> str:
@@ -50,10 +52,12 @@ class Receiver:
         entity.require_called_aet = True
         entity.require_calling_aet = [caller.ae_title for caller in self._config.callers] or ["(nobody)"]
         entity.maximum_associations = 32
+        entity.acse_timeout = _PATIENCE_S
         syntaxes = _syntaxes()
         contexts = [build_context(str(one.abstract_syntax), syntaxes) for one in AllStoragePresentationContexts]
         contexts.append(build_context(Verification))
         handlers: list[Any] = [(evt.EVT_C_ECHO, self._echo), (evt.EVT_C_STORE, self._store)]
+        handlers.append((evt.EVT_CONN_OPEN, limit_silence))
         try:
             self._server = entity.start_server(
                 (self._config.host, self._config.port), block=False, contexts=contexts, evt_handlers=handlers,

@@ -10,10 +10,13 @@ from typing import Any
 from mediseg.errors import UsageError
 from mediseg.node import stow
 from mediseg.node.config import Destination, NodeConfig, WebDestination
+from mediseg.node.peers import limit_silence
 from mediseg.node.queue import Sending, Told
 
 _WARNING = range(0xB000, 0xBFFF)
 _MOST_CONTEXTS = 128
+_PATIENCE_S = 30
+_ENDED = "the association was ended by the destination"
 
 
 def send_all(
@@ -46,10 +49,10 @@ def send_all(
 
 def _associated(config: NodeConfig, destination: Destination, paths: Sequence[Path]) -> Any:
     from pydicom import dcmread
-    from pynetdicom import AE
+    from pynetdicom import AE, evt
 
     entity = AE(ae_title=config.ae_title)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _PATIENCE_S
     entity.connection_timeout = 10
     wanted = set()
     for path in paths:
@@ -58,16 +61,21 @@ def _associated(config: NodeConfig, destination: Destination, paths: Sequence[Pa
     for sop_class, syntax in sorted(wanted)[:_MOST_CONTEXTS]:
         entity.add_requested_context(sop_class, syntax)
     tls: dict[str, Any] = {"tls_args": (_client_context(config), None)} if config.tls else {}
-    return entity.associate(destination.host, destination.port, ae_title=destination.ae_title, **tls)
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, limit_silence)]
+    title = destination.ae_title
+    return entity.associate(destination.host, destination.port, ae_title=title, evt_handlers=handlers, **tls)
 
 
 def _sent(association: Any, path: Path) -> tuple[str, bool]:
     from pydicom import dcmread
 
     if not association.is_established:
-        return "the association was ended by the destination", False
+        return _ENDED, False
+    dataset = dcmread(path)
     try:
-        status = association.send_c_store(dcmread(path))
+        status = association.send_c_store(dataset)
+    except RuntimeError:  # it was ended since it was asked above
+        return _ENDED, False
     except ValueError:  # no accepted context: it does not take this kind of object
         return "the destination does not take this kind of object", True
     code = status.get("Status") if status else None
