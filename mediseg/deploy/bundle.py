@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mediseg._resources import shipped
@@ -160,13 +160,13 @@ def _lay_out(
     (out / "pipelines").mkdir()
     for path in recipes:
         shutil.copy2(path, out / "pipelines" / path.name)
-    _licences(out / "licences", wheels, models)
-    metadata = [_metadata(folder) for folder in models]
-    version = next(wheel.version for wheel in wheels if wheel.name == "mediseg")
-    _json(out / "sbom.cdx.json", bill_of_materials(wheels, metadata, version))
+    own = next(wheel for wheel in wheels if wheel.name == "mediseg")
+    weights = _weights(models, own)
+    _licences(out / "licences", wheels, weights)
+    _json(out / "sbom.cdx.json", bill_of_materials(wheels, [one for _, one in weights], own.version))
     about = {
         "schema_version": 1,
-        "mediseg": version,
+        "mediseg": own.version,
         "target": wanted.target.name,
         "python": wanted.python,
         "extras": list(wanted.extras),
@@ -183,9 +183,22 @@ def _json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    return found
+def _weights(models: Sequence[Path], own: Wheel) -> list[tuple[str, dict[str, Any]]]:
+    """Return where all weights in the bundle lie, with their metadata: its models, and what else the wheel ships."""
+    found = {}
+    with zipfile.ZipFile(own.path) as archive:
+        for name in archive.namelist():
+            if PurePosixPath(name).match("mediseg/_shipped/models/*/configs/metadata.json"):
+                metadata = json.loads(archive.read(name))
+                found[_identity(metadata)] = (f"wheels/{own.path.name}", metadata)
+    for folder in models:
+        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        found[_identity(metadata)] = (f"models/{folder.name}/", metadata)
+    return [found[key] for key in sorted(found)]
+
+
+def _identity(metadata: dict[str, Any]) -> tuple[str, str]:
+    return str(metadata["mediseg"]["name"]), str(metadata["mediseg"]["sha256"])
 
 
 def _script(name: str, wanted: Wanted, out: Path) -> None:
@@ -199,7 +212,7 @@ def _script(name: str, wanted: Wanted, out: Path) -> None:
         path.chmod(0o755)
 
 
-def _licences(folder: Path, wheels: Iterable[Wheel], models: Iterable[Path]) -> None:
+def _licences(folder: Path, wheels: Iterable[Wheel], weights: Iterable[tuple[str, dict[str, Any]]]) -> None:
     """Write every licence text of every part, and a table of what each part says of itself."""
     rows = []
     for wheel in wheels:
@@ -209,11 +222,9 @@ def _licences(folder: Path, wheels: Iterable[Wheel], models: Iterable[Path]) -> 
             path = folder / f"{wheel.name}-{wheel.version}" / name[-120:]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-    for model in models:
-        metadata = _metadata(model)
-        rows.append(
-            f"model {model.name}\t{metadata['version']}\t{metadata['mediseg']['licence']}\tmodels/{model.name}/\n"
-        )
+    for where, metadata in weights:
+        about = metadata["mediseg"]
+        rows.append(f"model {about['name']}\t{metadata['version']}\t{about['licence']}\t{where}\n")
     folder.mkdir(exist_ok=True)
     (folder / "LICENCES.tsv").write_text("".join(rows), encoding="utf-8", newline="\n")
 

@@ -18,7 +18,9 @@ from tests.deploy.factory import make_wheel
 pytest.importorskip("packaging.requirements")
 LINUX = TARGETS["manylinux_x86_64"]
 TEMPLATES = Path(bundle_module.__file__).parent / "templates"
+SHIPPED = {"version": "0.4.0", "mediseg": {"name": "spare-unet", "sha256": "ab" * 32, "licence": "CC0-1.0"}}
 OWN = {
+    "mediseg/_shipped/models/spare-unet/configs/metadata.json": json.dumps(SHIPPED),
     "mediseg/__init__.py": "",
     "mediseg/__main__.py": "import os, sys\nprint(os.environ['MEDISEG_HOME'], sys.argv[1:])\n",
 }
@@ -63,7 +65,13 @@ def test_a_bundle_holds_what_its_recipes_need_and_is_whole(offline, tmp_path):
     assert {"callosum-bisenetv2", "callosum-fine", "acpc-frame", "brain-unet"} <= set(made.models)
     assert made.recipes == ("corpus-callosum", "scan-plan")
     assert "base==1.0 --hash=sha256:" in (made.folder / "requirements.lock").read_text()
-    assert "model brain-unet" in (made.folder / "licences" / "LICENCES.tsv").read_text()
+    licences = (made.folder / "licences" / "LICENCES.tsv").read_text()
+    assert "model brain-unet\t" in licences
+    assert f"model spare-unet\t0.4.0\tCC0-1.0\twheels/{offline.name}\n" in licences  # lies in mediseg's own wheel
+    parts = json.loads((made.folder / "sbom.cdx.json").read_text())["components"]
+    models = {part["name"] for part in parts if part["type"] == "machine-learning-model"}
+    assert models == {*made.models, "spare-unet"}
+    assert len({part["bom-ref"] for part in parts}) == len(parts)
     assert json.loads((made.folder / "bundle.json").read_text())["target"] == "manylinux_x86_64"
 
 
