@@ -6,6 +6,7 @@ import gzip
 import io
 import math
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def read(path: Path) -> Volume:
     The place is the sform where its code is above 0, else the qform, else, without either, it is refused: an image
     without orientation has no left side. Raises InputError for a damaged file, Refusal for NaN or no place.
     """
-    with hushed_logger("nibabel.global"):  # it tells of every odd code in a header
+    with hushed_logger("nibabel.global"), warnings.catch_warnings():  # it tells of every odd code in a header
+        warnings.filterwarnings("ignore", module=r"nibabel(\.|$)")
         return _read(path)
 
 
@@ -72,7 +74,7 @@ def _read(path: Path) -> Volume:
     except _unreadable() as error:
         raise broken from error
     is_nifti = hasattr(image, "get_sform")
-    affine_ras, warnings = _placed(image, path) if is_nifti else (np.asarray(image.affine, np.float64), ())
+    affine_ras, warned = _placed(image, path) if is_nifti else (np.asarray(image.affine, np.float64), ())
     array = fit_for_use(_three_axes(stored, path), path.name)
     try:
         i, j, k = array.shape
@@ -80,7 +82,7 @@ def _read(path: Path) -> Volume:
     except ValueError as error:
         raise Refusal(f"{path.name} has no usable place in the patient: {error}") from error
     source = Source(files=(path,), kind="nifti" if is_nifti else "mgh", grid=geometry)
-    return Volume(array, geometry, source, warnings)
+    return Volume(array, geometry, source, warned)
 
 
 def _unreadable() -> tuple[type[Exception], ...]:

@@ -66,6 +66,35 @@ def test_odd_codes_of_a_nifti_are_not_logged(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_nifti_extension_of_an_odd_length_is_not_told_by_nibabel(tmp_path):
+    head = bytearray(352)
+    struct.pack_into("<i", head, 0, 348)
+    struct.pack_into("<8h", head, 40, 3, 4, 4, 4, 1, 1, 1, 1)
+    struct.pack_into("<2h", head, 70, 4, 16)
+    struct.pack_into("<f", head, 108, 384)
+    head[344:352] = b"n+1\0\1\0\0\0"  # an extension follows
+    (tmp_path / "a.nii").write_bytes(bytes(head) + struct.pack("<2i", 17, 6) + bytes(9))
+    code, said = _said(tmp_path / "a.nii")
+    assert code == 3
+    assert said.startswith("mediseg: a.nii is damaged")
+    assert said.count("\n") == 1, said
+
+
+@pytest.mark.parametrize("element", [0x0008103E, 0x00081090])
+def test_a_wrong_length_does_not_carry_the_next_attributes_into_messages_and_facts(tmp_path, element):
+    """A description, or a scanner's model, that goes on over everything up to the patient's name."""
+
+    def swallow(_k, dataset):
+        dataset.add_new(element, "LO", "FLAIR \x10\x00\x10\x00PN\x0c\x00Somebody^Else" + "\x18\x00" * 900)
+
+    write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE), change=swallow)
+    facts = mediseg.load(tmp_path / "study").source.facts
+    assert facts["series_description" if element == 0x0008103E else "model"] == "FLAIR"
+    code, said = _said(tmp_path / "study")
+    assert code == 0
+    assert "Somebody" not in said
+
+
 def test_a_decoder_that_panics_costs_one_study_not_the_batch(tmp_path, capfd):
     """pylibjpeg-rle writes beyond its end on segments that unpack to more than the image: a Rust panic."""
     paths = write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))

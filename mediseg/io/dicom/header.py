@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _GE_COMPONENT = Tag(0x0043, 0x102F)  # GEMS_PARM_01: 0 magnitude, 1 phase, 2 real, 3 imaginary
 _PHILIPS_SCALE_SLOPE = Tag(0x2005, 0x100E)
 _SIEMENS_FRAME_GROUP, _SIEMENS_IMAGE_TYPE = Tag(0x0021, 0x11FE), Tag(0x0021, 0x1175)  # XA: ImageType with NORM in it
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LONGEST_LABEL = 64  # of a Long String (PS3.5, 6.2)
 _COMPONENTS = {"M": "M", "MAGNITUDE": "M", "P": "P", "PHASE": "P", "R": "R", "REAL": "R", "I": "I", "IMAGINARY": "I"}
 
 _IDENTITY = (
@@ -155,7 +158,12 @@ def _identity(dataset: Dataset) -> Identity:
 
 @cache
 def _safe(identity: Identity, text: str) -> str:
-    return identity.safe(text)
+    return _label(identity.safe(text))
+
+
+def _label(text: str) -> str:
+    """Return as much of a text as is one: a wrong length swallows the attributes that follow, names among them."""
+    return _CONTROL.split(text, maxsplit=1)[0][:_LONGEST_LABEL].strip()
 
 
 def _several(content: object) -> list[object]:
@@ -299,10 +307,10 @@ def _facts(levels: list[Dataset], info: SeriesInfo) -> Mapping[str, Fact]:
         "pixel_padding_value": number(levels, "PixelPaddingValue") or None,
     }
     words = {
-        "patient_position": first_text(levels, "PatientPosition"),
-        "acquisition": first_text(levels, "MRAcquisitionType"),
+        "patient_position": _label(first_text(levels, "PatientPosition")),
+        "acquisition": _label(first_text(levels, "MRAcquisitionType")),
         "shown_inverted": "yes" if _is_inverted(levels[-1]) else "",
-        "model": first_text(levels, "ManufacturerModelName"),
+        "model": _label(first_text(levels, "ManufacturerModelName")),
         "series_description": info.description,
         "body_part": info.body_part,
     }
