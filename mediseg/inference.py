@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,9 +121,7 @@ def _described(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def available_providers() -> list[str]:
     """Names of ONNX Runtime's execution providers on this machine."""
-    import onnxruntime
-
-    return list(onnxruntime.get_available_providers())
+    return list(runtime().get_available_providers())
 
 
 def _providers(device: str) -> list[str]:
@@ -133,11 +132,23 @@ def _providers(device: str) -> list[str]:
     return ["CUDAExecutionProvider", "CPUExecutionProvider"] if use_cuda else ["CPUExecutionProvider"]
 
 
+def runtime() -> Any:
+    """Return the module ``onnxruntime``, told before it starts to keep what it is used for to itself.
+
+    Since 1.29 the official builds send the names and digests of models and how they run to Microsoft, and write an
+    identifier and a database into the home folder, unless this variable is set (1.29 to 1.32 read, on Linux).
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # Windows' builds know only this
+    return onnxruntime
+
+
 @lru_cache(maxsize=8)
 def _session(onnx: Path, sha256: str, threads: int, device: str) -> Any:
     """Return the session for a model, made once a process; the checksum in the key reloads a replaced model."""
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -149,8 +160,7 @@ def _session(onnx: Path, sha256: str, threads: int, device: str) -> Any:
 
 def model_session(onnx: Path) -> Any:
     """Load any ONNX file on the processor with one thread, to look at it. Raises UsageError where it does not load."""
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

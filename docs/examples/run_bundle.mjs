@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
+process.env.ORT_DISABLE_TELEMETRY = "1"; // else ONNX Runtime tells Microsoft what it is used for
 const ort = createRequire(join(process.cwd(), "x.js"))("onnxruntime-node");
 
 // numpy.percentile: linear between the two nearest ranks

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from torch import nn
 
 from mediseg.bundle_check import PROBE_TOLERANCE, made_probe, probe_shape
+from mediseg.inference import runtime
 from mediseg.train.rounding import Rounding
 
 OPSET = 17
@@ -93,7 +93,7 @@ def probe_shapes(example_shape: Sequence[int], multiple: int, *, fixed_size: boo
 
 def runner(path: Path) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     """Return the ONNX file as a function of one array."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda array: session.run(None, {name: array})[0]
 
@@ -154,7 +154,7 @@ def _versions() -> dict[str, Any]:
         "monai_version": version("monai"),
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": np.__version__,
-        "required_packages_version": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "required_packages_version": {"onnxruntime": runtime().__version__, "onnx": onnx.__version__},
     }
 
 

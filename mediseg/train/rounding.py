@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 
+from mediseg.inference import runtime
 from mediseg.train.look import Reading, dice
 from mediseg.train.loop import Pair
 
@@ -58,6 +58,7 @@ class Int8:
 
     def apply(self, path: Path) -> dict[str, Any]:
         """Calibrate and round the file in place; return the calibration set and what changed on the samples."""
+        runtime()  # before anything of it is imported
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
         before = path.with_suffix(".float32.onnx")
@@ -106,7 +107,7 @@ def costs(before: Path, after: Path, samples: Sequence[Pair], reading: Reading |
     """Return the mean Dice of both files on the samples, and the largest difference of an output."""
     if not samples or reading is None:
         return {}
-    sessions = [onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (before, after)]
+    sessions = [runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (before, after)]
     scores, apart = [], 0.0
     for inputs, targets in samples:
         outputs = [torch.from_numpy(session.run(None, {_name(session): inputs.numpy()})[0]) for session in sessions]
