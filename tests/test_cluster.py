@@ -85,6 +85,17 @@ def test_the_same_files_the_same_status_and_the_same_resume(folder, tmp_path, ad
     assert digests(tmp_path / "dask") == before
 
 
+def test_a_bids_tree_is_the_same(folder, tmp_path, address):
+    for name in "ab":
+        (folder / f"{name}.nii.gz").rename(folder / f"sub-{name}_T1w.nii.gz")
+    bids = ["--layout", "bids", "--quiet"]
+    assert run(folder, tmp_path / "local", *bids) == Exit.SOME_FAILED
+    assert run(folder, tmp_path / "dask", *bids, "--executor", "dask", "--scheduler", address) == Exit.SOME_FAILED
+    assert digests(tmp_path / "dask") == digests(tmp_path / "local")
+    made = {path.name for path in (tmp_path / "dask").glob("sub-*/anat/*.nii.gz")}
+    assert made == {f"sub-{name}_desc-biascorrected_T1w.nii.gz" for name in "ab"}
+
+
 def batch(items, out, address):
     return run_batch(load_recipe("bias", CHEAP), items, out, RunOptions(), executor=on_scheduler(address))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mediseg.cli.run import check_place, run_items, run_options
+from mediseg.cli.run import check_place, layout, run_items, run_options
 
 
 @click.command(
@@ -21,12 +21,16 @@ from mediseg.cli.run import check_place, run_items, run_options
 )  # fmt: skip
 @run_options
 def command(out: Path, **options: Any) -> int:
-    """Write the head phantom as a DICOM study into OUT/input/demo, and run corpus-callosum on it."""
+    """Write the head phantom as a DICOM study into OUT/input/demo, and run corpus-callosum on it.
+
+    With --layout bids it lies in OUT/mediseg/input, which is no part of the dataset, and has a name of BIDS.
+    """
     from mediseg.demo import write_demo_study
     from mediseg.io.cases import find_cases
     from mediseg.recipe import load_recipe, parse_settings
 
     check_place(options)
     recipe = load_recipe("corpus-callosum", parse_settings(options["settings"]))
-    study = write_demo_study(out / "input" / "demo")
+    name = "sub-demo_T1w" if options["layout"] == "bids" else "demo"
+    study = write_demo_study(layout(out, options["layout"], [name]) / "input" / name)
     return run_items(recipe, find_cases([study.absolute()]), out, options)

@@ -115,7 +115,7 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
     named = [_renamed(item, options["case_name"], n) for n, item in enumerate(items, start=1)]
     if len({item.name for item in named}) != len(named):
         raise UsageError(f'--case-name "{options["case_name"]}" gives two cases the same name; add {{index}}')
-    inner = _layout(out, options["layout"], [item.name for item in named])
+    inner = layout(out, options["layout"], [item.name for item in named])
     lines = _Lines()
 
     def finished(case: Case) -> None:
@@ -145,7 +145,7 @@ def run_items(recipe: Recipe, items: Sequence[CaseInput], out: Path, options: di
     return batch.exit_code
 
 
-def _layout(out: Path, layout: str, names: Sequence[str]) -> Path:
+def layout(out: Path, layout: str, names: Sequence[str]) -> Path:
     """Return the folder that the cases are written into, once it is sure that they may be."""
     if layout != "bids":
         return out

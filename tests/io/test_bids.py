@@ -127,6 +127,20 @@ def test_the_tree_and_its_second_run(dataset, tmp_path, capsys):
         assert faults(out) == []
 
 
+def test_the_demo_as_a_dataset(tmp_path, monkeypatch):
+    from mediseg import demo
+
+    write = demo.write_demo_study
+    monkeypatch.setattr(demo, "write_demo_study", lambda folder: write(folder, spacing_mm=2.0))
+    out = tmp_path / "out"
+    assert main(["demo", "--layout", "bids", "--out", str(out), "--no-dicom", *QUICK]) == 0
+    assert (out / INNER / "input" / "sub-demo_T1w").is_dir()
+    made = {path.name for path in out.glob("sub-demo/anat/*.nii.gz")}
+    assert {"sub-demo_desc-biascorrected_T1w.nii.gz", "sub-demo_desc-callosum_mask.nii.gz"} < made
+    if VALIDATOR:
+        assert faults(out) == []
+
+
 def test_somebody_elses_dataset_is_not_written_into(dataset, tmp_path, capsys):
     assert run(dataset, dataset) == Exit.UNWRITABLE
     assert "holds files that mediseg has not written" in capsys.readouterr().err
