@@ -10,15 +10,14 @@ import pytest
 
 from mediseg.node import peers, receive, send
 from mediseg.node.audit import Audit
-from mediseg.node.config import Caller, Destination, NodeConfig, Rule
+from mediseg.node.config import Destination, NodeConfig, Rule
 from mediseg.node.peers import told_in
-from mediseg.node.queue import Queue, Sending
-from mediseg.node.receive import Receiver
+from mediseg.node.queue import Sending
 from mediseg.node.send import send_all
 from tests.io.dicom_factory import ramp, sagittal, write_series
+from tests.node.listening import LOCAL, listening
 
 pynetdicom = pytest.importorskip("pynetdicom")
-LOCAL = "127.0.0.1"
 SHAPE = (300, 200, 2)  # an object of several messages
 
 
@@ -31,14 +30,8 @@ def short_patience(monkeypatch):
 
 @pytest.fixture
 def node(tmp_path):
-    config = NodeConfig(tmp_path / "node", (Rule("bias"),), port=0, callers=(Caller("SCANNER", LOCAL),), free_mb=1)
-    queue, audit = Queue(config.folder), Audit(config.folder)
-    receiver = Receiver(config, queue, audit)
-    with told_in(audit):
-        receiver.start()
+    with listening(tmp_path / "node") as (receiver, _, config):
         yield receiver, config
-        receiver.stop()
-    queue.close()
 
 
 def _item(kind, body):

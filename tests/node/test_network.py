@@ -21,23 +21,17 @@ from mediseg.node.receive import Receiver, study_key
 from mediseg.node.send import send_all
 from tests import dcmtk
 from tests.io.dicom_factory import MR, STUDY, ramp, sagittal, write_series
+from tests.node.listening import LOCAL, listening
 
 pynetdicom = pytest.importorskip("pynetdicom")
 SHAPE = (6, 5, 4)
-LOCAL = "127.0.0.1"
 
 
-@pytest.fixture
-def listening(tmp_path):
-    """A receiver on any free port, which takes only what SCANNER sends from this machine."""
-    callers = (Caller("SCANNER", LOCAL), Caller("ELSEWHERE", "192.0.2.1"))
-    config = NodeConfig(tmp_path / "node", (Rule("bias"),), port=0, callers=callers, free_mb=1)
-    queue = Queue(config.folder)
-    receiver = Receiver(config, queue, Audit(config.folder))
-    receiver.start()
-    yield receiver, queue, config
-    receiver.stop()
-    queue.close()
+@pytest.fixture(name="listening")
+def only_from_here(tmp_path):
+    """A receiver which takes only what SCANNER sends from this machine."""
+    with listening(tmp_path / "node", Caller("SCANNER", LOCAL), Caller("ELSEWHERE", "192.0.2.1")) as node:
+        yield node
 
 
 @pytest.fixture

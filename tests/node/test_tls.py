@@ -10,15 +10,15 @@ import pytest
 from mediseg.errors import UsageError
 from mediseg.node.audit import Audit
 from mediseg.node.config import Caller, Destination, NodeConfig, Rule, Tls
-from mediseg.node.queue import Queue, Sending
+from mediseg.node.queue import Sending
 from mediseg.node.receive import Receiver
 from mediseg.node.send import send_all
 from tests import dcmtk
 from tests.io.dicom_factory import ramp, sagittal, write_series
+from tests.node.listening import LOCAL, listening
 
 pynetdicom = pytest.importorskip("pynetdicom")
 trustme = pytest.importorskip("trustme")
-LOCAL = "127.0.0.1"
 SHAPE = (6, 5, 2)
 
 
@@ -41,14 +41,8 @@ def identities(tmp_path_factory):
 
 @pytest.fixture
 def node(tmp_path, identities):
-    config = NodeConfig(tmp_path / "node", (Rule("bias"),), port=0, callers=(Caller("SCANNER"),), tls=identities[0],
-                        free_mb=1)  # fmt: skip
-    queue = Queue(config.folder)
-    receiver = Receiver(config, queue, Audit(config.folder))
-    receiver.start()
-    yield receiver, queue, config
-    receiver.stop()
-    queue.close()
+    with listening(tmp_path / "node", Caller("SCANNER"), tls=identities[0]) as found:
+        yield found
 
 
 def _options(tls):
