@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,3 +21,8 @@ class Audit:
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts})
         with self._lock, self._path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(line + "\n")
+
+    def note_if_it_can(self, event: str, **facts: str | float) -> None:
+        """Write a line unless the log's own disk is full: what is to be told of trouble must cause no more of it."""
+        with suppress(OSError):
+            self.note(event, **facts)

@@ -42,7 +42,7 @@ def told_in(audit: Audit) -> Iterator[None]:
             kind, where = type(fallen.exc_value).__name__, _place(fallen.exc_value)
             caller, info = association.requestor.ae_title.strip(), association.requestor.address_info
             address = "" if info is None else str(info.address)
-            audit.note("association_broken", kind=kind, where=where, caller=caller, address=address)
+            audit.note_if_it_can("association_broken", kind=kind, where=where, caller=caller, address=address)
 
     threading.excepthook = hook
     try:

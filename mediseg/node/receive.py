@@ -119,7 +119,8 @@ class Receiver:
 
     def _turned_away(self, event: Any, why: str, status: int) -> int:
         requestor = event.assoc.requestor
-        self._audit.note("turned_away", why=why, caller=requestor.ae_title.strip(), address=str(requestor.address))
+        caller, address = requestor.ae_title.strip(), str(requestor.address)
+        self._audit.note_if_it_can("turned_away", why=why, caller=caller, address=address)
         return status
 
 

@@ -33,8 +33,18 @@ def send_all(
         return
     if isinstance(destination, WebDestination):
         stow.store_all(destination, there, told)
+    else:
+        _store_all(config, destination, there, told)
+
+
+def _store_all(config: NodeConfig, destination: Destination, sendings: Sequence[Sending], told: Told) -> None:
+    kinds = {one: _kind(one.path) for one in sendings}
+    for one in [one for one in sendings if kinds[one] is None]:
+        told(one, "the file is damaged", True)
+    there = [one for one in sendings if kinds[one] is not None]
+    if not there:
         return
-    association = _associated(config, destination, [one.path for one in there])
+    association = _associated(config, destination, {kind for kind in kinds.values() if kind is not None})
     if not association.is_established:
         for one in there:
             told(one, f"{destination.name} does not answer or refuses the association", False)
@@ -47,17 +57,24 @@ def send_all(
             association.release()
 
 
-def _associated(config: NodeConfig, destination: Destination, paths: Sequence[Path]) -> Any:
+def _kind(path: Path) -> tuple[str, str] | None:
+    """Return a file's SOP class and transfer syntax; None for a damaged one, which must not hold up the others."""
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        meta = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"]).file_meta
+        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+    except (InvalidDicomError, AttributeError, EOFError, OSError, ValueError):
+        return None
+
+
+def _associated(config: NodeConfig, destination: Destination, wanted: set[tuple[str, str]]) -> Any:
     from pynetdicom import AE, evt
 
     entity = AE(ae_title=config.ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _PATIENCE_S
     entity.connection_timeout = 10
-    wanted = set()
-    for path in paths:
-        meta = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"]).file_meta
-        wanted.add((str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)))
     for sop_class, syntax in sorted(wanted)[:_MOST_CONTEXTS]:
         entity.add_requested_context(sop_class, syntax)
     tls: dict[str, Any] = {"tls_args": (_client_context(config), None)} if config.tls else {}

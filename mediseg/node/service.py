@@ -16,6 +16,7 @@ from mediseg.node.send import send_all
 
 Runner = Callable[[Path, Path, NodeConfig, Callable[[], bool]], Outcome]
 _TICK_S = 0.5
+_LONGEST_PAUSE_S = 60.0
 _DAY_S = 86400.0
 
 
@@ -47,14 +48,16 @@ class Service:
         self.audit.note("stopped")
 
     def _loop(self, step: Callable[[], bool]) -> None:
+        pause_s = _TICK_S
         while not self._stop.is_set():
             try:
                 is_busy = step()
+                pause_s = _TICK_S
             except Exception as error:  # noqa: BLE001 - a full disk or a bug stops no loop; it is told and tried again
-                self.audit.note("trouble", where=step.__name__, kind=type(error).__name__)
-                is_busy = False
+                self.audit.note_if_it_can("trouble", where=step.__name__, kind=type(error).__name__)
+                is_busy, pause_s = False, min(2 * pause_s, _LONGEST_PAUSE_S)
             if not is_busy:
-                self._stop.wait(_TICK_S)
+                self._stop.wait(pause_s)
 
     def work(self) -> bool:
         """Do the next work, if there is one."""

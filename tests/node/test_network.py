@@ -92,11 +92,12 @@ def test_a_disk_that_is_nearly_full_is_told_by_status(listening, study, monkeypa
 
 
 def test_a_disk_that_fails_while_writing_is_told_by_status(listening, study, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     receiver, queue, _ = listening
     monkeypatch.setattr(receive, "write_bytes_atomically", full)
+    monkeypatch.setattr(Audit, "note", full)
     assert _stored(receiver.port, study[:1]) == [receive.OUT_OF_RESOURCES]
     assert queue.works() == []
 
@@ -195,10 +196,13 @@ def test_results_are_sent(tmp_path, study):
     taken = []
     server = _archive(0x0000, taken)
     try:
-        told = _sent_to(server.socket.getsockname()[1], tmp_path, [*study[:2], tmp_path / "gone.dcm"])
+        (tmp_path / "damaged.dcm").write_bytes(b"no DICOM")
+        paths = [*study[:2], tmp_path / "gone.dcm", tmp_path / "damaged.dcm"]
+        told = _sent_to(server.socket.getsockname()[1], tmp_path, paths)
     finally:
         server.shutdown()
-    assert sorted(told) == [(0, "", False), (1, "", False), (2, "the file is gone", True)]
+    gone, damaged = (2, "the file is gone", True), (3, "the file is damaged", True)
+    assert sorted(told) == [(0, "", False), (1, "", False), gone, damaged]
     assert len(taken) == 2
 
 

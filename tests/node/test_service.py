@@ -112,6 +112,25 @@ def test_trouble_in_the_loop_is_noted_and_the_loop_goes_on(made, monkeypatch):
     assert "Hidden" not in text
 
 
+def test_a_disk_so_full_that_not_even_trouble_can_be_noted_stops_no_loop(made, monkeypatch):
+    service, _, _, _ = made
+    calls = []
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def step():
+        calls.append(1)
+        if len(calls) == 3:
+            service._stop.set()
+        full()
+
+    monkeypatch.setattr(service_module, "_TICK_S", 0.001)
+    monkeypatch.setattr(service.audit, "note", full)
+    service._loop(step)
+    assert len(calls) == 3
+
+
 def test_failed_sendings_are_put_off(made, tmp_path, monkeypatch):
     service, queue, answers, _ = made
     _receive(queue, tmp_path)
