@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """A recipe to be run on cases, into a folder, and who hears of it."""
+    """A recipe to be run on cases, into a folder, and who hears of it; no cases where they come one by one."""
 
     recipe: Recipe
-    items: Sequence[CaseInput]
     out: Path
     options: RunOptions
+    items: Sequence[CaseInput] = ()
     progress: ProgressCallback | None = None
     cancel: CancelCheck | None = None
 
@@ -33,25 +33,19 @@ class Work:
 Executor = Callable[[Work], Iterator[tuple[int, Case]]]
 
 
-def attempt(
-    recipe: Recipe,
-    item: CaseInput,
-    out: Path,
-    options: RunOptions,
-    progress: ProgressCallback | None = None,
-    cancel: CancelCheck | None = None,
-) -> Case:
+def attempt(work: Work, item: CaseInput) -> Case:
     """Run one case. Raises only what concerns all cases: UsageError (a missing model) and Cancelled."""
     if item.error is not None:
-        return without_folder(recipe, item, out, item.error)
+        return without_folder(work.recipe, item, work.out, item.error)
     try:
-        return run_case(recipe, item, out, options, progress, cancel)
+        return run_case(work.recipe, item, work.out, work.options, work.progress, work.cancel)
     except (UsageError, Cancelled):
         raise
     except MedisegError as error:
-        return without_folder(recipe, item, out, error)
+        return without_folder(work.recipe, item, work.out, error)
     except Exception as error:  # noqa: BLE001 - one case's bug must not stop the others
-        return without_folder(recipe, item, out, _Bug(f"a bug in mediseg ({type(error).__name__}): {_where(error)}"))
+        bug = _Bug(f"a bug in mediseg ({type(error).__name__}): {_where(error)}")
+        return without_folder(work.recipe, item, work.out, bug)
 
 
 class _Bug(MedisegError):
@@ -86,4 +80,4 @@ def without_values(case: Case) -> Case:
 def in_this_process(work: Work) -> Iterator[tuple[int, Case]]:
     """Do one case after the other, here."""
     for index, item in enumerate(work.items):
-        yield index, attempt(work.recipe, item, work.out, work.options, work.progress, work.cancel)
+        yield index, attempt(work, item)

@@ -58,7 +58,7 @@ def run_batch(
     rows: dict[int, IndexRow] = {}
     chosen = executor or (in_this_process if workers == 1 or len(items) == 1 else _pool(workers))
     try:
-        for index, case in chosen(Work(recipe, items, out, options, progress, cancel)):
+        for index, case in chosen(Work(recipe, out, options, items, progress, cancel)):
             cases[index], rows[index] = _light(case), index_row(case.record)
             if finished is not None:
                 finished(case)

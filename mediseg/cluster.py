@@ -160,7 +160,8 @@ def _on_worker(orders: _Orders, item: CaseInput) -> Case | None:
         options = replace(orders.options, resume=orders.options.resume or has_ended)
         tell = _teller(orders.topic) if orders.topic else None
         _note(orders.marks, item, _BEGUN)
-        case = attempt(orders.recipe, item, orders.out, options, tell, _gone(orders.marks))
+        work = Work(orders.recipe, orders.out, options, progress=tell, cancel=_gone(orders.marks))
+        case = attempt(work, item)
         _note(orders.marks, item, _SKIPPED if case.resumed else _ENDED)
         return without_values(replace(case, resumed=case.resumed and not has_ended))
 

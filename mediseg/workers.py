@@ -88,7 +88,7 @@ def _begin_worker(queue: Any) -> None:
 
 
 def _in_worker(recipe: Recipe, item: CaseInput, out: Path, options: RunOptions) -> Case:
-    return without_values(attempt(recipe, item, out, options, _QUEUE.put))
+    return without_values(attempt(Work(recipe, out, options, progress=_QUEUE.put), item))
 
 
 @contextmanager
