@@ -118,6 +118,8 @@ def _check_scaling(path: Path) -> None:
 
 def _can_hold(path: Path, image: Any) -> bool:
     """True when a file is large enough for the voxels that its header promises: asked before memory is taken."""
+    if any(n < 0 for n in image.shape):  # NIfTI-2 counts in signed 64 bits
+        return False
     needed = math.prod(int(n) for n in image.shape) * image.get_data_dtype().itemsize
     pixels = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
     with pixels.open("rb") as stream:

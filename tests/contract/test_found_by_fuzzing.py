@@ -80,6 +80,20 @@ def test_a_nifti_extension_of_an_odd_length_is_not_told_by_nibabel(tmp_path):
     assert said.count("\n") == 1, said
 
 
+@pytest.mark.parametrize("sizes", [(12, 12, -988134398417174516), (4, -4, -4)])
+def test_a_nifti_of_less_than_nothing_is_damaged(tmp_path, sizes):
+    head = bytearray(544)
+    struct.pack_into("<i", head, 0, 540)
+    head[4:12] = b"n+2\0\r\n\x1a\n"
+    struct.pack_into("<2h", head, 12, 4, 16)
+    struct.pack_into("<8q", head, 16, 3, *sizes, 1, 1, 1, 1)
+    struct.pack_into("<q", head, 168, 544)
+    (tmp_path / "a.nii").write_bytes(bytes(head) + bytes(2000))
+    code, said = _said(tmp_path / "a.nii")
+    assert (code, said.count("\n")) == (3, 1), said
+    assert said.startswith("mediseg: a.nii is damaged")
+
+
 @pytest.mark.parametrize("element", [0x0008103E, 0x00081090])
 def test_a_wrong_length_does_not_carry_the_next_attributes_into_messages_and_facts(tmp_path, element):
     """A description, or a scanner's model, that goes on over everything up to the patient's name."""
