@@ -11,6 +11,7 @@ import numpy as np
 from mediseg.errors import InputError, Refusal
 from mediseg.geometry import Geometry
 from mediseg.io.hushed import hushed_stderr
+from mediseg.io.itk_headers import check_metaimage, check_nrrd
 from mediseg.io.pixels import fit_for_use
 from mediseg.io.plausible import check_size
 from mediseg.volume import Source, Volume
@@ -36,6 +37,7 @@ def read(path: Path) -> Volume:
     """
     import SimpleITK
 
+    check_nrrd(path) if _is_nrrd(path) else check_metaimage(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if _is_nrrd(path) else "MetaImageIO")
     reader.SetFileName(str(path))

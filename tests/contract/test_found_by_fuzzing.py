@@ -52,6 +52,62 @@ def test_compiled_readers_do_not_add_lines_of_their_own(tmp_path, name, content)
     assert said.startswith("mediseg: ")
 
 
+_NRRD = (b"NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 4 4\n"
+         b"space directions: (2,0,0) (0,2,0) (0,0,2)\nendian: little\nencoding: raw\n"
+         b"space origin: (0,0,0)\n")  # fmt: skip
+_VOXELS = b"\n" + struct.pack("<64h", *range(64))
+_LONG = b"a" * 70_000
+
+
+@pytest.mark.parametrize("line", [
+    _LONG, b"type: " + _LONG, b"kinds: " + _LONG, _LONG + b": 1", b"# a comment\r" + _LONG, b"key:=1\r" + _LONG,
+    b"type: b:=" + _LONG, b"# " + _LONG + b"\r" + _LONG, b"encoding: ascii", b"encoding: txt",
+])  # fmt: skip
+def test_a_line_of_an_nrrd_that_no_field_has_is_no_crash(tmp_path, line):
+    """ITK's NrrdIO put lines of a thousand letters into messages with room for fewer, and died."""
+    (tmp_path / "a.nrrd").write_bytes(_NRRD + line + b"\n" + _VOXELS)
+    code, said = _said(tmp_path / "a.nrrd")
+    assert (code, said.count("\n")) == (3, 1), said
+
+
+@pytest.mark.parametrize("line", [b"# " + _LONG, b"content: " + _LONG, b"key:=" + _LONG, b"", b"key:=a: b"])
+def test_what_may_be_long_in_an_nrrd_is_read(tmp_path, line):
+    (tmp_path / "a.nrrd").write_bytes(_NRRD + (line + b"\n" if line else b"") + _VOXELS)
+    assert mediseg.load(tmp_path / "a.nrrd").array.max() == 63
+
+
+_META = {b"ObjectType": b"Image", b"NDims": b"3", b"DimSize": b"4 4 4", b"ElementType": b"MET_UCHAR",
+         b"ElementSpacing": b"2 2 2", b"ElementDataFile": b"LOCAL"}  # fmt: skip
+
+
+def _meta(**more):
+    fields = {key.encode(): value for key, value in more.items()}
+    ordered = {b"ObjectType": b"Image"} | fields | _META | fields
+    ordered[b"ElementDataFile"] = ordered.pop(b"ElementDataFile")  # the header ends with it
+    return b"".join(key + b" = " + value + b"\n" for key, value in ordered.items()) + bytes(range(64))
+
+
+@pytest.mark.parametrize("field", [
+    {"NDims": b"99"}, {"NDims": b"-5"}, {"NDims": b"2147483647"}, {"Name": b"a" * 300}, {"NDims": b"3\nNDims:99"},
+    {"ElementDataFile": b"%s%s%s%s.raw 0 3 1"}, {"ElementDataFile": b"%n%n.raw 0 3 1"}, {"ElementDataFile": b"p%s.raw"},
+    {"ElementDataFile": b"p%d%d.raw 0 3 1"},
+])  # fmt: skip
+def test_what_metaio_dies_of_is_refused(tmp_path, field):
+    """Numbers of axes and names beyond its arrays, and names of files that it hands to printf."""
+    (tmp_path / "a.mha").write_bytes(_meta(**field))
+    code, said = _said(tmp_path / "a.mha")
+    assert (code, said.count("\n")) == (3, 1), said
+
+
+def test_metaimages_with_a_name_and_with_numbered_files_are_read(tmp_path):
+    (tmp_path / "a.mha").write_bytes(_meta(Name=b"a" * 190, Comment=b"100 % NDims"))
+    assert mediseg.load(tmp_path / "a.mha").array.max() == 63
+    (tmp_path / "b.mhd").write_bytes(_meta(ElementDataFile=b"p%02d.raw 1 4 1")[:-64])
+    for k in range(4):
+        (tmp_path / f"p{k + 1:02d}.raw").write_bytes(bytes(range(16 * k, 16 * k + 16)))
+    assert mediseg.load(tmp_path / "b.mhd").array.max() == 63
+
+
 def test_odd_codes_of_a_nifti_are_not_logged(tmp_path, capfd):
     head = bytearray(352)
     struct.pack_into("<i", head, 0, 348)
