@@ -78,7 +78,9 @@ def _read(path: Path) -> Volume:
     array = fit_for_use(_three_axes(stored, path), path.name)
     try:
         i, j, k = array.shape
-        geometry = Geometry((i, j, k), LPS_FROM_RAS @ affine_ras)
+        with np.errstate(over="ignore", invalid="ignore"):  # Geometry refuses what is not finite
+            affine_lps = LPS_FROM_RAS @ affine_ras
+        geometry = Geometry((i, j, k), affine_lps)
     except ValueError as error:
         raise Refusal(f"{path.name} has no usable place in the patient: {error}") from error
     source = Source(files=(path,), kind="nifti" if is_nifti else "mgh", grid=geometry)

@@ -18,7 +18,7 @@ def fit_for_use(array: Pixels, name: str) -> Pixels:
         raise Refusal(f"{name} holds no voxels")
     if array.dtype.kind in "iub" and _is_int16(array):
         return array.astype(np.int16, copy=False)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         pixels = array.astype(np.float32, copy=False)
     if not np.isfinite(pixels).all():
         raise Refusal(f"{name} holds values that are no numbers (NaN or infinity); mend it with the tool that made it")

@@ -150,6 +150,23 @@ def test_a_nifti_of_less_than_nothing_is_damaged(tmp_path, sizes):
     assert said.startswith("mediseg: a.nii is damaged")
 
 
+def test_numbers_that_are_none_are_refused_without_numpys_warnings(tmp_path):
+    import nibabel
+
+    signalling = np.full((4, 4, 4), 0x7FF0000000000001, np.uint64).view(np.float64)
+    nibabel.save(nibabel.Nifti1Image(signalling, np.eye(4)), tmp_path / "a.nii")
+    header = bytearray(284)
+    struct.pack_into(">7i", header, 0, 1, 4, 4, 4, 1, 0, 0)
+    struct.pack_into(">h15f", header, 28, 1, 1, 1, 1, float("inf"), *[0.0] * 11)
+    (tmp_path / "b.mgh").write_bytes(bytes(header) + bytes(64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(Refusal, match="no numbers"):
+            mediseg.load(tmp_path / "a.nii")
+        with pytest.raises(Refusal, match="no usable place"):
+            mediseg.load(tmp_path / "b.mgh")
+
+
 @pytest.mark.parametrize("element", [0x0008103E, 0x00081090])
 def test_a_wrong_length_does_not_carry_the_next_attributes_into_messages_and_facts(tmp_path, element):
     """A description, or a scanner's model, that goes on over everything up to the patient's name."""
