@@ -211,6 +211,14 @@ def test_a_zip_members_name_cannot_break_the_line(tmp_path):
     assert "\x1b" not in str(caught.value)
 
 
+def test_a_zip_member_without_a_name_is_damage(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x", bytes(300))
+        archive.getinfo("x").filename = ""  # as it will stand in the directory at the zip's end
+    with pytest.raises(InputError, match="has no name"):
+        mediseg.load(tmp_path / "a.zip")
+
+
 def test_an_error_is_one_printable_line():
     error = InputError("a\nb\t c\x1b[31m d\udcff\u00e4")
     assert str(error) == "a b c\\x1b[31m d\\udcff\u00e4"

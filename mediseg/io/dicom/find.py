@@ -128,6 +128,8 @@ class Files:
 
 
 def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
+    if not all(one.filename for one in opened.infolist()):
+        raise InputError(f"{archive.name} is a broken zip, a file in it has no name; get it again")
     members = [one for one in opened.infolist() if not one.is_dir()]
     if any(one.flag_bits & 1 for one in members):
         raise InputError(f"{archive.name} is locked with a password; unpack it first and give the folder")
