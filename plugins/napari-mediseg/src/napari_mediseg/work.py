@@ -158,27 +158,34 @@ def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[A
     """
     from napari.layers import Layer
 
+    held = [(viewer, then)]  # as in ``in_thread``
+
     def made() -> list[Any]:
         return [Layer.create(data, keywords, kind) for data, keywords, kind in tuples]
 
-    def parts(layers: list[Any]) -> Iterator[None]:
-        with _without_collections():
-            for layer in layers:
-                yield from added_in_parts(viewer, layer)
-                yield
-                if ROI_KEY in layer.metadata:
-                    look_at_roi(viewer, layer)
-                    yield
-            if viewer.layers.selection.active is None and layers:
-                viewer.layers.selection.active = layers[-1]
-                yield
-        if then is not None:
-            then(layers)
-
-    def turn(waiting: Iterator[None]) -> None:
+    def turn(viewer: Any, waiting: Iterator[None]) -> None:
         if is_open(viewer) and next(waiting, _END) is not _END:
-            QTimer.singleShot(_PAUSE_MS, lambda: turn(waiting))  # what was added is drawn, the mouse is heard
+            QTimer.singleShot(_PAUSE_MS, lambda: turn(viewer, waiting))  # what was added is drawn, the mouse is heard
+
+    def returned(layers: list[Any]) -> None:
+        viewer, then = held.pop()
+        turn(viewer, _parts(viewer, layers, then))
 
     worker = create_worker(made)
-    worker.returned.connect(lambda layers: turn(parts(layers)))
+    worker.returned.connect(returned)
     worker.start()
+
+
+def _parts(viewer: Any, layers: list[Any], then: Callable[[list[Any]], None] | None) -> Iterator[None]:
+    with _without_collections():
+        for layer in layers:
+            yield from added_in_parts(viewer, layer)
+            yield
+            if ROI_KEY in layer.metadata:
+                look_at_roi(viewer, layer)
+                yield
+        if viewer.layers.selection.active is None and layers:
+            viewer.layers.selection.active = layers[-1]
+            yield
+    if then is not None:
+        then(layers)
