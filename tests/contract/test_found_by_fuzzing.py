@@ -224,7 +224,10 @@ def test_an_error_is_one_printable_line():
     assert str(error) == "a b c\\x1b[31m d\\udcff\u00e4"
 
 
-@pytest.mark.parametrize("gone", ["SharedFunctionalGroupsSequence", "SegmentSequence", "FrameOfReferenceUID"])
+@pytest.mark.parametrize(
+    "gone",
+    ["SharedFunctionalGroupsSequence", "SegmentSequence", "FrameOfReferenceUID", "SegmentIdentificationSequence"],
+)
 def test_a_segmentation_that_lacks_a_part_is_refused(tmp_path, gone, capfd):
     write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))
     head = mediseg.load(tmp_path / "study")
@@ -233,7 +236,8 @@ def test_a_segmentation_that_lacks_a_part_is_refused(tmp_path, gone, capfd):
     path = tmp_path / "seg.dcm"
     mediseg.write(Segmentation(labels, head.geometry, (Segment(1, "brain"),)), path, source=head)
     dataset = dcmread(path)
-    delattr(dataset, gone)
+    holder = dataset if gone in dataset else dataset.SharedFunctionalGroupsSequence[0]
+    delattr(holder, gone)
     dataset.save_as(path)
     with pytest.raises((InputError, Refusal), match=r"seg\.dcm"):
         read_segmentation(path)

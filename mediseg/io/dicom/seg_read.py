@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def _read(where: Path) -> Segmentation:
         volume = made.get_volume(combine_segments=True, allow_missing_positions=True)
     except (RuntimeError, ValueError) as error:
         raise Refusal(f"{where.name} cannot be shown as labels: {_reason(error)}") from error
-    except (*UNREADABLE, zlib.error) as error:  # what highdicom and pydicom raise on attributes that are not there
+    # what highdicom, which keeps a table of the frames in SQLite, and pydicom raise on attributes that are not there
+    except (*UNREADABLE, zlib.error, sqlite3.Error) as error:
         raise InputError(f"{where.name} is damaged: it lacks what a segmentation must hold; copy it again") from error
     # highdicom's axes are slices, rows, columns; its affine is LPS as ours
     labels = np.asarray(volume.array).astype(np.uint8).transpose(2, 1, 0)
