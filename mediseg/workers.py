@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from mediseg.attempt import Work, attempt, without_folder, without_values
@@ -21,6 +22,7 @@ from mediseg.runner import Case, Progress, ProgressCallback
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
 
+_LISTEN_S = 0.05
 _DIED_TWICE = "its worker process was killed twice (out of memory?); run again with fewer --workers"
 
 
@@ -44,9 +46,8 @@ def _until_one_dies(
 ) -> Generator[tuple[int, Case], None, tuple[list[int], list[int]]]:
     """Do cases until all are done or a worker dies. Returns those that were under way then, and those not begun."""
     context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    queue.cancel_join_thread()  # a worker that was killed while it wrote holds the lock for ever: do not wait for it
-    listener = threading.Thread(target=_listen, args=(queue, work.progress), daemon=True)
+    queue, over = context.Queue(), threading.Event()
+    listener = threading.Thread(target=_listen, args=(queue, over, work.progress), daemon=True)
     listener.start()
     count = min(count, len(waiting))
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker, initargs=(queue,))
@@ -72,7 +73,7 @@ def _until_one_dies(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        queue.put(None)
+        over.set()
         listener.join(timeout=2)
     return sorted(running.values()), left
 
@@ -84,7 +85,7 @@ def _begin_worker(queue: Any) -> None:
     """Run once in each worker: progress goes to the parent through the queue."""
     global _QUEUE  # noqa: PLW0603 - a spawned worker has no other place to keep it
     _QUEUE = queue
-    queue.cancel_join_thread()  # as in the parent: what is not told of progress in time is not worth an exit that hangs
+    queue.cancel_join_thread()  # what is not told of progress in time is not worth an exit that hangs
 
 
 def _in_worker(recipe: Recipe, item: CaseInput, out: Path, options: RunOptions) -> Case:
@@ -104,10 +105,18 @@ def _deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _listen(queue: Any, progress: ProgressCallback | None) -> None:
+def _listen(queue: Any, over: threading.Event, progress: ProgressCallback | None) -> None:
+    """Tell of progress until ``over`` is set and nothing is left to tell.
+
+    The end is an event and not a message: to write into the queue, this process would need a feeder thread, which
+    could be the last to hold one of the queue's locks while the interpreter ends - and the lock's name would be left.
+    """
     while True:
-        message: Progress | None = queue.get()
-        if message is None:
-            return
+        try:
+            message: Progress = queue.get(timeout=_LISTEN_S)
+        except Empty:
+            if over.is_set():
+                return
+            continue
         if progress is not None:
             progress(message)

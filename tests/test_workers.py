@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from multiprocessing.queues import Queue
 
 import pytest
 
@@ -73,3 +74,14 @@ def test_a_batch_keeps_no_arrays(items, tmp_path):
     assert whole[0].values
     assert whole[0].record.outputs
     assert attempts.without_values(whole[0]).values == {}
+
+
+def test_this_process_starts_no_feeder_for_the_progress(items, tmp_path, monkeypatch):
+    """It could hold the queue's last lock while the interpreter ends: a warning after "interrupted", at times."""
+    fed, start = [], Queue._start_thread
+    monkeypatch.setattr(Queue, "_start_thread", lambda queue: (fed.append(type(queue)), start(queue))[1])
+    told = []
+    run_batch(load_recipe("bias", CHEAP), items, tmp_path / "out", RunOptions(), workers=2, progress=told.append)
+    assert {one.case for one in told} == set("abcd")
+    assert fed  # the pool's own, which it joins
+    assert Queue not in fed
