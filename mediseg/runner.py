@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +105,14 @@ def run_case(
 
     Raises OutputError when its folder cannot be written, UsageError for a missing model, Cancelled.
     """
-    job = Job(recipe, item, out / item.name, options)
+    from mediseg.io.dicom.find import unpacked_once
+
+    with unpacked_once():
+        return _run(Job(recipe, item, out / item.name, options), progress, cancel)
+
+
+def _run(job: Job, progress: ProgressCallback | None, cancel: CancelCheck | None) -> Case:
+    item, options = job.item, job.options
     if options.resume and (record := earlier_record(job)) is not None:
         code = Exit.DONE if record.status == "done" else Exit.REFUSED
         return Case(item.name, record.status, record.reason, job.folder, record, exit_code=code, resumed=True)
@@ -230,7 +239,14 @@ class _Work:
         )
 
     def _write_files(self) -> list[Written]:
-        return write_values(self.values, self.job.folder, self.job.recipe.outputs) + self._write_dicom()
+        """Write DICOM while a second thread packs the volumes, which is zlib's work and leaves Python free."""
+        with ThreadPoolExecutor(1) as second:
+            volumes = second.submit(copy_context().run, self._write_volumes)
+            dicom = self._write_dicom()
+            return volumes.result() + dicom
+
+    def _write_volumes(self) -> list[Written]:
+        return write_values(self.values, self.job.folder, self.job.recipe.outputs)
 
     def _dicom_head(self) -> Volume | None:
         """Return what DICOM may be derived from; None where the source was none, or nobody wants any."""

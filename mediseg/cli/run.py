@@ -80,14 +80,16 @@ def command(recipe: str, inputs: tuple[str, ...], out: str, **options: Any) -> i
     Results land in --out, one folder a case, with a report page each and an index over all.
     """
     from mediseg.io.cases import find_cases
+    from mediseg.io.dicom.find import unpacked_once
     from mediseg.recipe import load_recipe, parse_settings
 
     loaded = load_recipe(recipe, parse_settings(options["settings"]))
     check_place(options)
-    items = find_cases([_whole(Path(one), options["executor"]) for one in inputs], loaded.input)
-    if not out:
-        raise UsageError("--out is empty; name the folder for the results")
-    return run_items(loaded, items, Path(out), options)
+    with unpacked_once():
+        items = find_cases([_whole(Path(one), options["executor"]) for one in inputs], loaded.input)
+        if not out:
+            raise UsageError("--out is empty; name the folder for the results")
+        return run_items(loaded, items, Path(out), options)
 
 
 def check_place(options: dict[str, Any]) -> None:

@@ -12,6 +12,15 @@ from typing import IO
 from mediseg.errors import OutputError
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()  # once: to be read it has to be set, and meanwhile another thread's new folders would be open to all
+
+
 @contextmanager
 def written_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write to, which takes the name ``path`` only when the block ends without an error.
@@ -29,7 +38,7 @@ def written_atomically(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        part.chmod(0o666 & ~_umask())  # mkstemp makes files that only the owner may read
+        part.chmod(0o666 & ~_UMASK)  # mkstemp makes files that only the owner may read
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -54,9 +63,3 @@ def _output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"cannot write {path}: {error.strerror or error}; choose another place with --out, or make room there"
     )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,6 +12,8 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self, cast
@@ -27,6 +29,7 @@ LARGE_MEMBER_BYTES = 1 << 28
 HEADER_BYTES = 1 << 16
 IN_MEMORY_BYTES = 16 << 20
 CHECKED_BYTES = 256 << 20  # a zip up to this is checked against its checksums when headers are read: 1 to 3 seconds
+KEPT_BYTES = 128 << 20  # a zip up to this is unpacked once for all who read it: a head of 512 x 512 x 256
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _RESULTS = {"report.json", "report.html"}
 _GROUPS = {b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"}  # 0002 and 0008, little and big endian
@@ -74,23 +77,71 @@ def _by_path(archive: Path, members: list[zipfile.ZipInfo]) -> dict[Path, zipfil
 
 
 @dataclass
+class _Unpacked:
+    """Members of the zip that was read last. ``of``: its path, time of change and size."""
+
+    of: tuple[Path, int, int] | None = None
+    members: dict[Path, bytes] = field(default_factory=dict)
+
+    def of_archive(self, archive: tuple[Path, int, int]) -> dict[Path, bytes]:
+        """Return what is unpacked of a zip, to be added to; what was unpacked of another is let go."""
+        if archive != self.of:
+            self.of, self.members = archive, {}
+        return self.members
+
+
+_UNPACKED: ContextVar[_Unpacked | None] = ContextVar("unpacked", default=None)
+
+
+@contextmanager
+def unpacked_once() -> Iterator[None]:
+    """Within it, the members of a small zip are unpacked once, however often and by however many Files they are opened.
+
+    A study is opened four times: for its headers, its digest, its pixels and for what derived objects take from it.
+    """
+    token = _UNPACKED.set(_UNPACKED.get() or _Unpacked())
+    try:
+        yield
+    finally:
+        _UNPACKED.reset(token)
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """A zip that is open: its members by path, their size once unpacked, and what tells it from a changed one."""
+
+    opened: zipfile.ZipFile
+    members: dict[Path, zipfile.ZipInfo]
+    size: int
+    stamp: tuple[Path, int, int]
+
+    def unpacked(self, path: Path) -> bytes:
+        keeper = _UNPACKED.get()
+        if keeper is None or self.size > KEPT_BYTES:
+            return self.opened.read(self.members[path])
+        held = keeper.of_archive(self.stamp)
+        if path not in held:
+            held[path] = self.opened.read(self.members[path])
+        return held[path]
+
+
+@dataclass
 class Files:
     """Opens plain paths and paths through zips; holds an archive open while it is used. A context manager."""
 
-    _archives: dict[Path, tuple[zipfile.ZipFile, dict[Path, zipfile.ZipInfo]]] = field(default_factory=dict)
-    _small: set[Path] = field(default_factory=set)
+    _archives: dict[Path, _Archive] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for archive, _members in self._archives.values():
-            archive.close()
+        for archive in self._archives.values():
+            archive.opened.close()
         self._archives.clear()
 
     def members(self, archive: Path) -> dict[Path, zipfile.ZipInfo]:
         """Return what a zip holds, by path, in its own order. Raises InputError for a broken, locked or absurd one."""
-        return self._opened(archive)[1]
+        return self._opened(archive).members
 
     def open(self, path: Path, *, whole: bool = True) -> BinaryIO:
         """Open a file for reading; ``whole=False`` unpacks no more of a large zip's member than is read.
@@ -102,28 +153,28 @@ class Files:
         archive = archive_of(path)
         if archive is None:
             return path.open("rb")
-        opened, members = self._opened(archive)
-        if path not in members:
+        held = self._opened(archive)
+        if path not in held.members:
             raise FileNotFoundError(path)
-        info = members[path]
+        info = held.members[path]
         try:
-            stream = opened.open(info)
-            if not (whole or archive in self._small) or info.file_size > IN_MEMORY_BYTES:
-                return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), HEADER_BYTES))
-            with stream:
-                return io.BytesIO(stream.read())
+            if not (whole or held.size <= CHECKED_BYTES) or info.file_size > IN_MEMORY_BYTES:
+                stream = cast(io.RawIOBase, held.opened.open(info))
+                return cast(BinaryIO, io.BufferedReader(stream, HEADER_BYTES))
+            return io.BytesIO(held.unpacked(path))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise InputError("a file in the zip is damaged and cannot be unpacked; get the zip again") from error
 
-    def _opened(self, archive: Path) -> tuple[zipfile.ZipFile, dict[Path, zipfile.ZipInfo]]:
+    def _opened(self, archive: Path) -> _Archive:
         if archive not in self._archives:
             try:
-                opened = zipfile.ZipFile(archive)
+                state, opened = archive.stat(), zipfile.ZipFile(archive)
             except (zipfile.BadZipFile, OSError, ValueError) as error:
                 raise InputError(f"{archive.name} is a broken zip; get it again") from error
-            self._archives[archive] = opened, _by_path(archive, _checked(opened, archive))
-            if sum(info.file_size for info in self._archives[archive][1].values()) <= CHECKED_BYTES:
-                self._small.add(archive)
+            members = _by_path(archive, _checked(opened, archive))
+            size = sum(info.file_size for info in members.values())
+            stamp = (archive, state.st_mtime_ns, state.st_size)
+            self._archives[archive] = _Archive(opened, members, size, stamp)
         return self._archives[archive]
 
 
