@@ -6,7 +6,8 @@ Needs a display (Xvfb will do) and the plugin. Wall-clock and, beside it, proces
 that others use the first says what a user saw there, the second what the plugin and napari themselves take.
 
 - first slice: a DICOM head of that size opened by its folder, until the first slice is drawn; then scrolling. Beside
-  it what is not the plugin's: pydicom alone reading the same files, napari alone showing the same voxels.
+  it what is not the plugin's: pydicom alone reading the same files, napari alone showing the same voxels. Each in
+  fresh processes, as a user who has just started napari.
 - stalls: a timer of 5 ms in the event loop while `corpus-callosum` runs on the 2 mm phantom; the time between two of
   its ticks, from Run until the run has ended, and apart from it while the result's layers are added.
 - layers: the same for the layers of a finished case, added as the plugin does and, in turn, one by one by napari's own
@@ -158,33 +159,45 @@ def layers(folder: Path, rounds: int = 2) -> None:
     viewer.close()
 
 
-PLAIN = """
-import sys, time; from pathlib import Path; begin = time.perf_counter(); cpu = time.process_time()
-import numpy as np, pydicom
-files = [pydicom.dcmread(one) for one in sorted(Path(sys.argv[1]).iterdir())]
-array = np.stack([one.pixel_array for one in sorted(files, key=lambda one: one.ImagePositionPatient[0])])
-print(time.perf_counter() - begin, time.process_time() - cpu)
+TIMED = """
+import sys, time; from pathlib import Path
 import napari; from qtpy.QtWidgets import QApplication
-viewer = napari.Viewer(show=True)
-for _ in range(3): QApplication.processEvents()
-begin = time.perf_counter(); cpu = time.process_time()
-viewer.add_image(array, contrast_limits=(0, 900))
-for _ in range(3): QApplication.processEvents()
-print(time.perf_counter() - begin, time.process_time() - cpu)
+def settle(times=3):
+    for _ in range(times): QApplication.processEvents()
+def timed(do):
+    begin, cpu = time.perf_counter(), time.thread_time(); do()
+    return time.perf_counter() - begin, time.thread_time() - cpu
+def told(name, *took): print(name, *took, sep="|")
+folder = Path(sys.argv[1])
 """
+PLAIN = (
+    TIMED
+    + """
+def read():
+    import numpy as np, pydicom
+    files = [pydicom.dcmread(one) for one in sorted(folder.iterdir())]
+    return np.stack([one.pixel_array for one in sorted(files, key=lambda one: one.ImagePositionPatient[0])])
+held = []
+told("pydicom alone, reading it (with its import)", *timed(lambda: held.append(read())))
+viewer = napari.Viewer(show=True); settle()
+told("napari alone, showing it", *timed(lambda: (viewer.add_image(held[0], contrast_limits=(0, 900)), settle())))
+"""
+)
+FIRST = (
+    TIMED
+    + """
+viewer = napari.Viewer(show=True); settle()
+told("mediseg, the first slice", *timed(lambda: (viewer.open(str(folder), plugin="napari-mediseg"), settle())))
+middle = viewer.dims.nsteps[viewer.dims.order[0]] // 2
+for index in range(40):
+    step = lambda: (viewer.dims.set_current_step(viewer.dims.order[0], middle + index), settle(1))
+    told("mediseg, scrolling, a slice", *timed(step))
+"""
+)
 
 
-def plain(folder: Path) -> None:
-    """Print what reading and showing the same files takes without mediseg, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", PLAIN, str(folder)], capture_output=True, text=True, check=True)
-    reading, showing = ([float(one) for one in line.split()] for line in done.stdout.splitlines()[-2:])
-    told("pydicom alone, reading it (with its import)", reading[:1], reading[1:])
-    told("napari alone, showing it", showing[:1], showing[1:])
-
-
-def first_slice(folder: Path, slices: int, matrix: int) -> None:
-    import napari
-
+def first_slice(folder: Path, slices: int, matrix: int, rounds: int) -> None:
+    """Print the time to the first slice, and what pydicom and napari alone take: each in fresh processes, in turn."""
     from mediseg import Volume
     from mediseg.geometry import Geometry
     from mediseg.io.dicom.original import write_mr_study
@@ -194,22 +207,15 @@ def first_slice(folder: Path, slices: int, matrix: int) -> None:
     array = np.random.default_rng(0).integers(0, 900, grid.shape, dtype=np.int16)
     write_mr_study(Volume(array, grid), folder / "large")
     del array
-    plain(folder / "large")
-    viewer = napari.Viewer(show=True)
-    settle()
-    begin, cpu = time.perf_counter(), time.thread_time()
-    viewer.open(str(folder / "large"), plugin="napari-mediseg")
-    settle()
-    told(f"first slice of {matrix} x {matrix} x {slices}", [time.perf_counter() - begin], [time.thread_time() - cpu])
-    walls, cpus = [], []
-    for index in range(40):
-        begin, cpu = time.perf_counter(), time.thread_time()
-        viewer.dims.set_current_step(viewer.dims.order[0], slices // 2 + index)
-        settle(1)
-        walls.append(time.perf_counter() - begin)
-        cpus.append(time.thread_time() - cpu)
-    told("scrolling, a slice", walls, cpus)
-    viewer.close()
+    took: dict[str, list[tuple[float, float]]] = {}
+    for code in (PLAIN, FIRST) * rounds:
+        arguments = [sys.executable, "-c", code, str(folder / "large")]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        for name, wall, cpu in (line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2):
+            took.setdefault(name, []).append((float(wall), float(cpu)))
+    print(f"{matrix} x {matrix} x {slices}, {rounds} fresh processes of each kind")
+    for name, pairs in took.items():
+        told(name, [wall for wall, _ in pairs], [cpu for _, cpu in pairs])
 
 
 def stalls_and_turns(folder: Path, turns: int) -> None:
@@ -283,7 +289,7 @@ def main() -> None:
         if args.only in (None, "start"):
             start(args.starts)
         if args.only in (None, "first"):
-            first_slice(Path(name), args.slices, args.matrix)
+            first_slice(Path(name), args.slices, args.matrix, args.starts)
 
 
 if __name__ == "__main__":

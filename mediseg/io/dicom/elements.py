@@ -1,7 +1,7 @@
-"""The few elements of a header that are wanted, found by stepping over all others: a study is thousands of headers.
+"""The few elements of a file that are wanted, found by stepping over all others: a study is thousands of headers.
 
 Only what is written as nearly every file is (a preamble, little endian, elements in order) is read here; for anything
-else ``wanted_elements`` returns None, and pydicom reads the file. Encoding: PS3.5 chapter 7, PS3.10 chapter 7.
+else these functions return None, and pydicom reads the file. Encoding: PS3.5 chapter 7, PS3.10 chapter 7.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 _CHUNK = 1 << 13
+_DEEPEST = 100  # sequences and items in one another; deeper, pydicom decides, and refuses what it cannot follow
 _UNDEFINED = 0xFFFFFFFF
-_PIXELS = 0x7FE00000
+_PIXELS, _PIXEL_DATA = 0x7FE00000, 0x7FE00010
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _CHARACTER_SET, _CLASS = 0x00080005, 0x00080016
-_IMPLICIT = b"1.2.840.10008.1.2"
+_IMPLICIT, _EXPLICIT = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1"
 _NOT_HERE = (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99")  # big endian; deflated
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
@@ -45,6 +46,15 @@ def wanted_elements(stream: BinaryIO, wanted: Mapping[int, BaseTag]) -> Dataset 
         return None
 
 
+def wanted_image(stream: BinaryIO, wanted: Mapping[int, BaseTag]) -> tuple[Dataset, bytes] | None:
+    """Return the wanted elements and the Pixel Data, which lies there uncompressed; None as ``wanted_elements``."""
+    try:
+        walk = _Walk(stream, wanted)
+        return walk.dataset(), walk.pixel_data()
+    except _Unusual:
+        return None
+
+
 @cache
 def _encodings(character_set: bytes) -> list[str]:
     return convert_encodings([name.strip() for name in character_set.decode("latin-1").split("\\")])
@@ -52,7 +62,7 @@ def _encodings(character_set: bytes) -> list[str]:
 
 def _opened(vr: bytes, depth: int) -> tuple[int, int]:
     """Step into a sequence of undefined length; return the depth, and how much to skip."""
-    if vr not in (b"SQ", b""):  # the content of UN is implicit, whatever is around it; OB is pixels
+    if vr not in (b"SQ", b"") or depth > _DEEPEST:  # the content of UN is implicit, whatever is around it; OB is pixels
         raise _Unusual
     return depth + 1, 0
 
@@ -76,13 +86,15 @@ class _Walk:
         self.held = len(self.window)  # bytes of the file in it; zeros may follow
         self.found: dict[BaseTag, RawDataElement] = {}
         self.seen: dict[int, bytes] = {}  # the same values by number: comparing pydicom's tags takes its time
+        self.syntax = _SYNTAX_UNKNOWN
+        self.pixels: tuple[int, int, int] | None = None  # the first element of their group: tag, place, length
 
     def dataset(self) -> Dataset:
         if self.window[128:132] != b"DICM":
             raise _Unusual
-        syntax, at = self._meta()
-        is_implicit = syntax == _IMPLICIT
-        if not syntax or syntax in _NOT_HERE:
+        self.syntax, at = self._meta()
+        is_implicit = self.syntax == _IMPLICIT
+        if not self.syntax or self.syntax in _NOT_HERE:
             raise _Unusual
         self._walk(at, is_implicit)
         if not self.seen.get(_CLASS, b"").strip(b" \0"):  # it may stand in the file meta information alone
@@ -90,6 +102,16 @@ class _Walk:
         dataset = Dataset(self.found)  # type: ignore[arg-type]  # raw elements, as dcmread makes them
         dataset.set_original_encoding(is_implicit, True, _encodings(self.seen.get(_CHARACTER_SET, b"")))
         return dataset
+
+    def pixel_data(self) -> bytes:
+        tag, at, length = self.pixels or (0, 0, 0)
+        if self.syntax not in (_IMPLICIT, _EXPLICIT) or tag != _PIXEL_DATA or length == _UNDEFINED:
+            raise _Unusual
+        self.stream.seek(at)
+        data = self.stream.read(length)
+        if len(data) != length:
+            raise _Unusual
+        return data
 
     def _meta(self) -> tuple[bytes, int]:
         """Return the transfer syntax, and where the group after the file meta information begins."""
@@ -117,6 +139,7 @@ class _Walk:
                 continue
             if depth == 0:
                 if tag >= _PIXELS:
+                    self.pixels = tag, at, length
                     return
                 if tag <= last or tag in _FUNCTIONAL_GROUPS:
                     raise _Unusual

@@ -9,18 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import iter_pixels
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from mediseg.errors import Code, InputError, Refusal, Warn
 from mediseg.io.dicom import jpeg, mosaic, values
 from mediseg.io.dicom.attributes import UNREADABLE, whole
+from mediseg.io.dicom.elements import wanted_image
 from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.header import tolerant
 from mediseg.io.hushed import hushed_stderr
@@ -31,7 +33,11 @@ from mediseg.volume import Source, Volume
 
 Pixels = npt.NDArray[Any]
 jpeg.register()
-_LITTLE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+_NEEDED = {int(tag): tag for tag in map(Tag, (
+    "SpecificCharacterSet", "SOPClassUID", "SamplesPerPixel", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
+    "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept",
+    "RescaleSlope",
+))}  # fmt: skip
 # What pydicom and its decoders raise on damaged pixels
 _UNDECODABLE = (*UNREADABLE, RuntimeError, zlib.error)
 
@@ -59,9 +65,14 @@ def open_dataset(path: Path, files: Files | None = None) -> Dataset:
     if files is None:
         with Files() as own:
             return open_dataset(path, own)
+    with _again(), tolerant(), files.open(path) as stream:
+        return _with_syntax(pydicom.dcmread(stream, force=True))
+
+
+@contextmanager
+def _again() -> Iterator[None]:
     try:
-        with tolerant(), files.open(path) as stream:
-            return _with_syntax(pydicom.dcmread(stream, force=True))
+        yield
     except OSError as error:
         raise InputError("a file of the study cannot be read again: it was moved or changed meanwhile") from error
 
@@ -190,9 +201,7 @@ class _Reader:
         """Decode the wanted frames of one file, rescaled, each (rows, columns)."""
         name = self.identity.safe_path(file)
         try:
-            dataset = open_dataset(file, files)
-            _check_length(dataset, name)
-            frames = _decoded(dataset, {_index(one) for _, one, _ in places})
+            dataset, frames = _read(file, files, {_index(one) for _, one, _ in places}, name)
             cut = [(self._tile(frames[_index(one)], one), _index(one)) for _, one, _ in places]
             return [self._rescaled(page, dataset, index, name) for page, index in cut]
         except _UNDECODABLE as error:
@@ -234,32 +243,45 @@ def _index(one: Slice) -> int:
     return max(0, one.frame - 1)
 
 
-def _decoded(dataset: Dataset, indices: set[int]) -> dict[int, Pixels]:
-    """Decode some frames of a file, each once; all that a file without frames holds is frame 0."""
+def _read(file: Path, files: Files, indices: set[int], name: str) -> tuple[Dataset, dict[int, Pixels]]:
+    """Return the header of a file, and some of its frames; all that a file without frames holds is frame 0."""
     if indices == {0}:
-        pixels = _plain(dataset)
-        if pixels is None:
-            with _no_panic():
-                pixels = dataset.pixel_array
+        with _again(), files.open(file) as stream:
+            usual = _usual(stream)
+        if usual is not None:
+            return usual
+    dataset = open_dataset(file, files)
+    _check_length(dataset, name)
+    return dataset, _decoded(dataset, indices)
+
+
+def _usual(stream: BinaryIO) -> tuple[Dataset, dict[int, Pixels]] | None:
+    """Return what is needed of the usual file: one frame of 16 bits, which lies in it as it does in memory.
+
+    None for any other. pydicom makes the same of it, in several times as long.
+    """
+    found = wanted_image(stream, _NEEDED)
+    if found is None:
+        return None
+    dataset, data = found
+    shape = tuple(whole(dataset, keyword) or 0 for keyword in ("Rows", "Columns"))
+    layout = [whole(dataset, word) for word in ("BitsAllocated", "SamplesPerPixel", "NumberOfFrames")]
+    sign = whole(dataset, "PixelRepresentation")
+    if layout not in ([16, 1, None], [16, 1, 1]) or sign not in (0, 1) or len(data) < 2 * math.prod(shape):
+        return None
+    kind = "<i2" if sign else "<u2"
+    return dataset, {0: np.frombuffer(data, kind, count=math.prod(shape)).reshape(shape)}
+
+
+def _decoded(dataset: Dataset, indices: set[int]) -> dict[int, Pixels]:
+    """Decode some frames of a file, each once."""
+    if indices == {0}:
+        with _no_panic():
+            pixels = dataset.pixel_array
         return {0: pixels[0] if pixels.ndim == 3 else pixels}
     order = sorted(indices)
     with _no_panic():
         return dict(zip(order, iter_pixels(dataset, indices=order), strict=True))
-
-
-def _plain(dataset: Dataset) -> Pixels | None:
-    """Return the pixels of the usual file, one frame of 16 bits as they lie in memory, or None for any other.
-
-    pydicom's own way makes the same of them, in as much time as the rest of reading takes.
-    """
-    shape = tuple(whole(dataset, keyword) or 0 for keyword in ("Rows", "Columns"))
-    layout = [whole(dataset, word) for word in ("BitsAllocated", "SamplesPerPixel", "NumberOfFrames")]
-    sign = whole(dataset, "PixelRepresentation")
-    is_usual = layout in ([16, 1, None], [16, 1, 1]) and sign in (0, 1) and "PixelData" in dataset
-    if not is_usual or dataset.file_meta.TransferSyntaxUID not in _LITTLE:
-        return None
-    kind = "<i2" if sign else "<u2"
-    return np.frombuffer(dataset.PixelData, kind, count=math.prod(shape)).reshape(shape)
 
 
 def _listed(index: list[int]) -> str:

@@ -11,9 +11,9 @@ import pytest
 from pydicom.data import get_testdata_files
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from mediseg.io.dicom.elements import wanted_elements
+from mediseg.io.dicom.elements import wanted_elements, wanted_image
 from mediseg.io.dicom.header import TAGS, identity_of, images_of, tolerant
 from tests.io.dicom_factory import MR, header, place, sagittal, set_pixels, write_enhanced
 
@@ -132,3 +132,35 @@ def test_a_class_that_only_the_file_meta_information_states_is_left_to_pydicom(c
 def test_enhanced_images_are_left_to_pydicom(tmp_path):
     path = write_enhanced(tmp_path / "a", np.zeros((6, 5, 4), np.int16), sagittal((6, 5, 4)))
     assert quickly(path.read_bytes()) is None
+
+
+@pytest.mark.parametrize("is_implicit", [False, True])
+def test_pixels_are_taken_as_they_lie_in_the_file(is_implicit):
+    def change(dataset: Dataset) -> None:
+        if is_implicit:
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        set_pixels(dataset, np.arange(30, dtype=np.int16).reshape(5, 6))
+
+    dataset, pixels = wanted_image(io.BytesIO(image(change)), WANTED)
+    assert pixels == np.arange(30, dtype="<i2").tobytes()
+    assert dataset.Rows == 5
+    assert "PixelData" not in dataset
+
+
+def packed(dataset: Dataset) -> None:
+    dataset.compress(RLELossless)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        image(packed),
+        image()[:-1],
+        image(lambda dataset: delattr(dataset, "PixelData")),
+        image().replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x08\x00OW"),
+        image().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"),
+    ],
+)
+def test_pixels_that_do_not_lie_there_plainly_are_left_to_pydicom(content):
+    assert wanted_image(io.BytesIO(content), WANTED) is None

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from mediseg.errors import Refusal
 from mediseg.geometry import Geometry
 from mediseg.io import open_study, write
-from mediseg.io.dicom import read
+from mediseg.io.dicom.find import Files
 from mediseg.io.dicom.mosaic import Layout, cut
 from mediseg.io.dicom.read import read_stack
 from mediseg.volume import Segment, Segmentation
@@ -114,8 +114,8 @@ def test_time_points_are_apart_and_each_file_is_decoded_once(tmp_path, monkeypat
     stacks = open_study(tmp_path).stacks
     assert [len(stack.slices) for stack in stacks] == [7, 7, 7]
     assert len({stack.name for stack in stacks}) == 3
-    opened = []
-    monkeypatch.setattr(read, "open_dataset", lambda path, files=None: opened.append(path) or dcmread(path))
+    opened, plain = [], Files.open
+    monkeypatch.setattr(Files, "open", lambda files, path: opened.append(path) or plain(files, path))
     for n, stack in enumerate(stacks):
         np.testing.assert_array_equal(read_stack(stack).array, ramp(SHAPE) + 1000 * n)
     assert [path.name for path in opened] == ["9", "8", "7"]

@@ -11,6 +11,7 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from mediseg.errors import InputError, Refusal
 from mediseg.io import load, open_study
+from mediseg.io.dicom import read
 from mediseg.io.dicom.read import open_dataset, read_stack
 from tests.io.dicom_factory import ramp, sagittal, set_pixels, write_enhanced, write_series
 
@@ -214,3 +215,29 @@ def test_a_header_that_does_not_say_how_pixels_are_stored_is_refused(tmp_path):
     write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE), change=change)
     with pytest.raises(Refusal, match="cannot be decoded"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+def test_the_usual_file_reads_as_pydicom_reads_it(tmp_path, monkeypatch, sign):
+    """With a slope, padding and high bits that a writer left out."""
+
+    def change(k: int, dataset: Dataset) -> None:
+        dataset.PixelRepresentation, dataset.BitsStored, dataset.HighBit = sign, 7, 6
+        dataset.RescaleSlope, dataset.RescaleIntercept = "1.5", str(-k)
+        dataset.add_new("PixelPaddingValue", "SS" if sign else "US", 5)
+
+    write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE), change=change)
+    usual = load(tmp_path)
+    monkeypatch.setattr(read, "wanted_image", lambda *_: None)
+    slow = load(tmp_path)
+    np.testing.assert_array_equal(usual.array, slow.array)
+    assert usual.array.dtype == slow.array.dtype
+    assert (usual.array.min() < -60) == bool(sign)
+
+
+def test_a_file_that_goes_away_while_it_is_read_is_said(tmp_path):
+    paths = write_series(tmp_path, ramp(SHAPE), sagittal(SHAPE))
+    stack = open_study(tmp_path).stacks[0]
+    paths[2].unlink()
+    with pytest.raises(InputError, match="moved or changed meanwhile"):
+        read_stack(stack)
