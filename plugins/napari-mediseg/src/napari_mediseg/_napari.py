@@ -123,7 +123,13 @@ def added_in_parts(viewer: Any, layer: Any) -> Iterator[None]:
     for one in drawn_late:
         one.visible = True
         yield
+    pieces = [one for one in getattr(visual.node, "_subvisuals", ()) if one.visible]
+    for one in pieces:  # a shapes layer is drawn by five, each of which is compiled when it is first drawn
+        one.visible = False
     layer.visible = shown
+    for one in pieces:
+        yield
+        one.visible = True
 
 
 def _kept_from(owner: Any, name: str, call: Callable[[], None]) -> list[tuple[Any, ...]]:

@@ -177,13 +177,21 @@ def add_layers(viewer: Any, tuples: Sequence[LayerTuple], then: Callable[[list[A
 
 
 def _parts(viewer: Any, layers: list[Any], then: Callable[[list[Any]], None] | None) -> Iterator[None]:
+    rois = [layer for layer in layers if ROI_KEY in layer.metadata]
+    had_planes = viewer.dims.ndim == 3
     with _without_collections():
+        for roi in rois:  # now, while little has to be sliced anew for it
+            look_at_roi(viewer, roi)
+            yield
         for layer in layers:
             yield from added_in_parts(viewer, layer)
             yield
-            if ROI_KEY in layer.metadata:
-                look_at_roi(viewer, layer)
-                yield
+        for roi in rois:
+            if had_planes:
+                viewer.reset_view()  # the scene has grown
+            else:
+                look_at_roi(viewer, roi)
+            yield
         if viewer.layers.selection.active is None and layers:
             viewer.layers.selection.active = layers[-1]
             yield
