@@ -57,10 +57,11 @@ def test_the_order_of_input_changes_no_bit() -> None:
     assert len(there) == 2
 
 
+@pytest.mark.parametrize("value", [10, 733.25])
 @pytest.mark.parametrize("blend", ["feather", "multiband"])
-def test_constant_in_constant_out_where_three_overlap(blend: str) -> None:
-    made = stitch_stations([flat(10, 100), flat(10, 60), flat(10, 20, tilt_deg=5)], blend=blend)
-    assert np.nanmax(np.abs(made.composite.array - 10)) < 1e-5
+def test_constant_in_constant_out_where_three_overlap(blend: str, value: float) -> None:
+    made = stitch_stations([flat(value, 100), flat(value, 60), flat(value, 20, tilt_deg=5)], blend=blend)
+    assert np.nanmax(np.abs(made.composite.array - value)) < 1e-6
     total = sum(one.array for one in made.weights.maps)
     inside = made.gaps.labels == 0
     assert np.abs(total[inside] - 1).max() < 1e-6

@@ -229,9 +229,7 @@ def _blended(
 ) -> Stitched:
     parts: list[Placed | None] = []
     for volume, motion, how in zip(work.volumes, work.placed, work.found, strict=True):
-        pixels = applied(volume, how)
-        pixels *= np.float32(work.scale)
-        parts.append(place(pixels, volume.geometry, motion, work.grid))
+        parts.append(place(applied(volume, how, work.scale), volume.geometry, motion, work.grid))
     weights = weights_of(parts, work.grid.shape, power)
     image = feathered(parts, weights) if blend == "feather" else multiband(parts, weights)
     provenance = provenance_of(weights)

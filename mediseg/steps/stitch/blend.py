@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from mediseg.steps.stitch.features import Pixels
 from mediseg.steps.stitch.place import Placed
 
 _BANDS = 5
+_Float = TypeVar("_Float", Pixels, npt.NDArray[np.float64])
 
 
 def weights_of(placed: Sequence[Placed | None], shape: tuple[int, int, int], power: float) -> list[Pixels]:
@@ -28,11 +30,21 @@ def weights_of(placed: Sequence[Placed | None], shape: tuple[int, int, int], pow
 
 
 def feathered(placed: Sequence[Placed | None], weights: Sequence[Pixels]) -> Pixels:
-    """Return the weighted mean; 0 where no station reaches."""
-    out = np.zeros(weights[0].shape, np.float32)
-    for one, weight in zip(placed, weights, strict=True):
-        if one is not None:
-            out[one.where] += weight[one.where] * one.values
+    """Return the weighted mean; 0 where no station reaches.
+
+    Slice by slice in double precision, over the weights' own sum, so that equal values keep every bit.
+    """
+    rows, columns, count = weights[0].shape
+    out = np.zeros((rows, columns, count), np.float32)
+    for k in range(count):
+        total, mean = np.zeros((rows, columns)), np.zeros((rows, columns))
+        for one, weight in zip(placed, weights, strict=True):
+            if one is not None and (part := one.page(k)) is not None:
+                i, j, _ = one.where
+                share = weight[i, j, k].astype(np.float64)
+                mean[i, j] += share * part
+                total[i, j] += share
+        out[:, :, k] = np.divide(mean, total, out=mean, where=total > 0)
     return out
 
 
@@ -50,11 +62,11 @@ def multiband(placed: Sequence[Placed | None], weights: Sequence[Pixels]) -> Pix
 
 def _slice(placed: Sequence[Placed | None], weights: list[Pixels], smooth: Pixels, k: int) -> Pixels:
     best = np.argmax(weights, axis=0)
-    top: list[Pixels] = []
-    total: list[Pixels] = []
+    top: list[npt.NDArray[np.float64]] = []
+    total: list[npt.NDArray[np.float64]] = []
     for n, one in enumerate(placed):
         image = _extended(one, weights[n], smooth, k)
-        masks = _gaussian((best == n).astype(np.float32))
+        masks = _gaussian((best == n).astype(np.float64))  # double precision, as in feathered
         kept = [m * b for m, b in zip(masks, _laplacian(image), strict=True)]
         top = kept if not top else [t + one_more for t, one_more in zip(top, kept, strict=True)]
         total = masks if not total else [t + m for t, m in zip(total, masks, strict=True)]
@@ -64,20 +76,20 @@ def _slice(placed: Sequence[Placed | None], weights: list[Pixels], smooth: Pixel
 
 def _extended(one: Placed | None, weight: Pixels, smooth: Pixels, k: int) -> Pixels:
     image: Pixels = smooth.copy()
-    if one is None or not one.start[2] <= k < one.start[2] + one.values.shape[2]:
+    part = None if one is None else one.page(k)
+    if one is None or part is None:
         return image
     i, j, _ = one.where
-    part = one.values[:, :, k - one.start[2]]
     image[i, j] = np.where(weight[i, j] > 0, part, image[i, j])
     return image
 
 
-def _gaussian(image: Pixels) -> list[Pixels]:
+def _gaussian(image: _Float) -> list[_Float]:
     import cv2
 
     levels = [image]
     while len(levels) < _BANDS and min(levels[-1].shape) >= 8:
-        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), image.dtype))
     return levels
 
 

@@ -266,12 +266,14 @@ def _with_field(one: Cells, near: Matching, far: Matching, column: int) -> Match
     return replace(far, field=Volume(smooth.reshape(whole.shape).astype(np.float32), whole))
 
 
-def applied(volume: Volume, how: Matching) -> Pixels:
-    """Return a station's values on the common scale, float32; nothing stays nothing."""
-    pixels = np.clip(np.asarray(volume.array, np.float32), 0, None) / np.float32(how.level)
+def applied(volume: Volume, how: Matching, scale: float) -> Pixels:
+    """Return a station's values on the common scale times ``scale``, float32; nothing stays nothing."""
+    pixels = np.clip(np.asarray(volume.array, np.float32), 0, None)
+    factor = scale * np.exp(how.offset) / how.level  # one, in double precision: values that need none keep every bit
     if abs(how.slope - 1) > 1e-12:
-        np.power(pixels, np.float32(how.slope), out=pixels)
-    pixels *= np.float32(np.exp(how.offset))
+        factor = scale * np.exp(how.offset)
+        np.power(pixels / np.float32(how.level), np.float32(how.slope), out=pixels)
+    pixels *= np.float32(factor)
     for place, axis in enumerate((down_axis(volume.geometry), 1 - down_axis(volume.geometry))):
         count = volume.geometry.shape[axis]
         uv = np.zeros((count, 2))
@@ -279,7 +281,7 @@ def applied(volume: Volume, how: Matching) -> Pixels:
         factor = np.exp(-_terms(uv) @ np.array(how.shading)).astype(np.float32)
         pixels *= factor.reshape([-1 if n == axis else 1 for n in range(3)])
     if how.lut is not None:
-        table = np.exp(how.lut[0]), np.exp(how.lut[1])
+        table = scale * np.exp(how.lut[0]), np.exp(how.lut[1])
         pixels *= np.interp(pixels, *table).astype(np.float32)
     if how.field is not None:
         grid = volume.geometry

@@ -26,6 +26,11 @@ class Placed:
         i, j, k = (slice(a, a + n) for a, n in zip(self.start, self.values.shape, strict=True))
         return i, j, k
 
+    def page(self, k: int) -> Pixels | None:
+        """Return the values on slice k of the grid; None where the station does not reach it."""
+        own = k - self.start[2]
+        return self.values[:, :, own] if 0 <= own < self.values.shape[2] else None
+
 
 def place(pixels: Pixels, own: Geometry, placed: Rigid, grid: Geometry) -> Placed | None:
     """Return a station's values on a grid (cubic within slices, linear across), None where it does not reach it."""
