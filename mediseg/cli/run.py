@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mediseg.errors import OutputError, UsageError
+from mediseg.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from mediseg.attempt import Executor
@@ -191,8 +191,12 @@ def _renamed(item: CaseInput, template: str, index: int) -> CaseInput:
     if template == "{name}":
         return item
     try:
-        name = template.format(name=item.name, index=index, hash=item.digest[:8])
-    except (KeyError, IndexError, ValueError) as error:
+        content = item.digest[:8] if "{hash" in template else ""
+    except InputError:
+        return item  # it has no hash; that it cannot be read is told when its turn comes, and stops no other
+    try:
+        name = template.format(name=item.name, index=index, hash=content)
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise UsageError(f'--case-name "{template}": only {{name}}, {{index}} and {{hash}} may stand in it') from error
     if safe_name(name.replace(" ", "_")) != name.replace(" ", "_"):
         raise UsageError(f'--case-name gives "{name}", which is no portable file name')

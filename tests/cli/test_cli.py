@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,24 @@ def test_case_names_follow_the_template(head, tmp_path, capsys):
     assert len(folder.name) == 10
 
 
-@pytest.mark.parametrize("template", ["{patient}", "a/b", "{name}."])
+@pytest.mark.parametrize("template", ["{patient}", "a/b", "{name}.", "{name.first}", "{name[first]}"])
 def test_a_bad_case_name_is_refused(head, tmp_path, template):
     assert main(["run", "bias", head, "--out", str(tmp_path / "out"), "--case-name", template]) == Exit.USAGE
+
+
+def test_a_damaged_case_stops_no_other_whatever_cases_are_called(tmp_path, monkeypatch):
+    monkeypatch.setattr("mediseg.io.dicom.find.CHECKED_BYTES", 0)  # a large zip's members are not checked when found
+    write_nifti(tmp_path / "in" / "ball.nii.gz", shaded_ball())
+    slices = write_series(tmp_path / "study", ramp((256, 256, 3)), sagittal((256, 256, 3)))
+    with zipfile.ZipFile(tmp_path / "in" / "scan.zip", "w") as packed:
+        for path in slices:
+            packed.write(path, path.name)
+    spoilt = bytearray((tmp_path / "in" / "scan.zip").read_bytes())
+    spoilt[len(slices[0].read_bytes()) - 100] ^= 0xFF  # in the pixels of the first: its header is whole
+    (tmp_path / "in" / "scan.zip").write_bytes(spoilt)
+    arguments = ["run", "bias", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quiet", *CHEAP]
+    assert main([*arguments, "--case-name", "{index}-{name}"]) == Exit.SOME_FAILED
+    assert (tmp_path / "out" / "1-ball" / "report.json").is_file()
 
 
 def test_two_cases_of_one_name_are_refused(tmp_path, capsys):
