@@ -183,11 +183,16 @@ class Queue:
             )
 
     def interrupted(self, work: Work, reason: str, now: float) -> None:
-        """A running work's worker was killed: once more, or set aside where that was the last try."""
+        """A running work's worker was killed: once more, or set aside where that was the last try.
+
+        One that got more objects meanwhile is another work now, with all its tries.
+        """
         state = "queued" if work.tries < MOST_TRIES else "failed"
         with self._change() as base:
             base.execute(
-                "UPDATE work SET state=?, reason=?, changed=? WHERE key=? AND state='running'",
+                "UPDATE work SET state=CASE more WHEN 1 THEN 'receiving' WHEN 2 THEN 'queued' ELSE ? END, "
+                "tries=CASE more WHEN 0 THEN tries ELSE 0 END, more=0, reason=?, changed=? WHERE key=? "
+                "AND state='running'",
                 (state, reason, now, work.key),
             )
 

@@ -151,6 +151,14 @@ def test_a_study_is_complete_when_told_so(queue, tmp_path):
     assert [w.state for w in queue.works()] == ["receiving"]
 
 
+def test_what_came_while_the_last_try_was_killed_is_not_left_behind(queue, tmp_path):
+    queue.interrupted(_ready(queue, tmp_path), "killed", 200.0)
+    last = queue.take()
+    queue.received("study-1", tmp_path, "late.dcm", "zz", 250.0)
+    queue.interrupted(last, "killed", 300.0)
+    assert [(w.state, w.tries) for w in queue.works()] == [("receiving", 0)]
+
+
 def test_a_run_that_is_taken_up_has_all_that_came_before(queue, tmp_path):
     queue.received("study-1", tmp_path, "a.dcm", "aa", 0.0)
     queue.complete("study-1")
