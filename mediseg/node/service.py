@@ -27,6 +27,7 @@ class Service:
         self.config, self.queue, self.audit = config, queue, audit
         self.received = Received(config.folder)
         self._runner = runner
+        self._begun: Work | None = None  # taken, and not ended yet: what trouble keeps from its end is done again
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._loop, args=(step,), name=step.__name__) for step in (self.work, self.send)
@@ -64,7 +65,7 @@ class Service:
         now = time.time()
         self.queue.ripen(now, self.config.quiet_seconds)
         self._expire(now)
-        work = self.queue.take()
+        work = self._begun = self._begun or self.queue.take()
         if work is None:
             return False
         self.audit.note("begun", work=work.key, attempt=work.tries, objects=self.queue.objects(work.key))
@@ -86,6 +87,7 @@ class Service:
         else:
             sends = [(path, one.name) for one in self.config.destinations for path in outcome.files]
             self.queue.finish(work, outcome.state, outcome.reason, outcome.recipe, now, sends)
+        self._begun = None
         self.audit.note("ended", work=work.key, state=outcome.state, seconds=round(seconds, 2))
 
     def send(self) -> bool:

@@ -69,6 +69,26 @@ def test_a_killed_work_is_tried_once_more_then_set_aside(made, tmp_path):
     assert [(w.state, w.reason) for w in queue.works()] == [("failed", "killed again")]
 
 
+def test_a_work_that_trouble_kept_from_its_end_is_done_as_soon_as_that_is_over(made, tmp_path, monkeypatch):
+    service, queue, answers, seen = made
+    _receive(queue, tmp_path)
+    answers += [Outcome("done", "", "bias"), Outcome("done", "", "bias")]
+    with monkeypatch.context() as full, pytest.raises(OSError, match="full"):
+        full.setattr(service.audit, "note", _full)
+        service.work()
+    with monkeypatch.context() as full, pytest.raises(OSError, match="full"):
+        full.setattr(queue, "finish", _full)
+        service.work()
+    assert service.work()
+    assert not service.work()
+    assert [(w.state, w.tries) for w in queue.works()] == [("done", 1)]
+    assert len(seen) == 2
+
+
+def _full(*_args, **_facts):
+    raise OSError("the disk is full")
+
+
 def test_a_work_that_the_nodes_end_cut_off_loses_no_try(made, tmp_path):
     service, queue, answers, _ = made
     _receive(queue, tmp_path)
