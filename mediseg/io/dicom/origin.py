@@ -28,6 +28,7 @@ from mediseg.io.dicom.repair import (
 from mediseg.io.dicom.uids import DicomOptions, derived_uid, uid_maker
 from mediseg.volume import Source
 
+_GONE = "source images are missing: the files were moved or changed while mediseg ran; run again"
 _POSITION_TOLERANCE = 0.1  # of the slice spacing: an image nearer than that is the one of a slice of the grid
 
 
@@ -139,12 +140,12 @@ def _headers(source: Source) -> dict[str, Dataset]:
                 with files.open(path) as stream:
                     header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
             except OSError as error:
-                raise InputError(f"cannot read {path} again: it was moved or changed while mediseg ran") from error
+                raise InputError(_GONE) from error
             uid = "".join(text_values(header, "SOPInstanceUID"))
             if uid in wanted and uid not in found:
                 found[uid] = header
     if wanted - found.keys() or not wanted:
-        raise InputError("source images are missing: the files were moved or changed while mediseg ran; run again")
+        raise InputError(_GONE)
     return found
 
 
