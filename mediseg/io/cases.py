@@ -41,7 +41,8 @@ _SUFFIXES = (
     ".hdr",
     ".sur",
 )
-_PAIRED = (".mhd", ".nhdr", ".hdr")  # their pixels lie in a file beside them
+_PAIRED = (".mhd", ".nhdr", ".hdr")  # their pixels lie beside them: of the same name, or as the header calls them
+_HEADER_BYTES = 1 << 16
 # names that Windows keeps for devices, and those of mediseg's own files beside the cases
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|index\.html|index\.csv|run\.json", re.I)
 _LONGEST_NAME = 80
@@ -133,8 +134,11 @@ def _with_partners(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         found.append(path)
-        if path.suffix.lower() in _PAIRED:
-            found += [p for p in sorted(path.parent.glob(f"{path.stem}.*")) if p.is_file() and p != path]
+        if path.suffix.lower() in _PAIRED and path.is_file():
+            with path.open("rb") as stream:
+                header = stream.read(_HEADER_BYTES)
+            beside = [p for p in sorted(path.parent.iterdir()) if p.is_file() and p != path]
+            found += [p for p in beside if p.name.startswith(f"{path.stem}.") or os.fsencode(p.name) in header]
         if path.suffix.lower() == ".sur":
             found += [p for p in sorted(path.parent.glob("*.y*ml")) if p.is_file() and p not in found]
     return found

@@ -133,6 +133,16 @@ def test_the_digest_follows_the_content_and_nothing_else(tmp_path):
     assert find_cases([tmp_path / "b"])[0].digest != one
 
 
+@pytest.mark.parametrize(("name", "pixels"), [("scan.mhd", "other.raw"), ("scan [1].mhd", "scan [1].raw")])
+def test_the_digest_follows_the_pixels_that_lie_beside_a_header(tmp_path, name, pixels):
+    header = f"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = {pixels}\n"
+    (tmp_path / name).write_text(header)
+    (tmp_path / pixels).write_bytes(bytes(range(16)))
+    one = find_cases([tmp_path / name])[0].digest
+    (tmp_path / pixels).write_bytes(bytes(range(1, 17)))
+    assert find_cases([tmp_path / name])[0].digest != one
+
+
 def test_inputs_that_cannot_be_read_are_cases_with_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "words.txt").write_text("words")
