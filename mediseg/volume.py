@@ -140,7 +140,10 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Labels on a grid: ``labels`` uint8 of shape ``geometry.shape``, 0 is background, read-only."""
+    """Labels on a grid: ``labels`` uint8 of shape ``geometry.shape``, 0 is background, read-only.
+
+    Raises ValueError for another shape, and for values that are no whole numbers from 0 to 255.
+    """
 
     labels: npt.NDArray[np.uint8]
     geometry: Geometry
@@ -149,7 +152,11 @@ class Segmentation:
     def __post_init__(self) -> None:
         if self.labels.shape != self.geometry.shape:
             raise ValueError(f"labels have shape {self.labels.shape}, their geometry {self.geometry.shape}")
-        object.__setattr__(self, "labels", _read_only(np.asarray(self.labels, dtype=np.uint8)))
+        with np.errstate(invalid="ignore"):  # NaN is told below
+            labels = np.asarray(self.labels).astype(np.uint8, copy=False)
+        if labels is not self.labels and not np.array_equal(labels, self.labels):
+            raise ValueError("labels must be whole numbers from 0 to 255")
+        object.__setattr__(self, "labels", _read_only(labels))
 
     def mask(self, number: int | None = None) -> npt.NDArray[np.bool_]:
         """Return where one segment lies, or where any does."""

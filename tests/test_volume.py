@@ -157,6 +157,12 @@ def test_shapes_must_agree_and_arrays_are_read_only():
         Segmentation(np.zeros(SHAPE, np.uint8), grid(), ()).labels[0, 0, 0] = 1
 
 
+@pytest.mark.parametrize("value", [256, -1, 0.5, np.nan])
+def test_what_is_no_label_is_told_not_wrapped_round(value):
+    with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
+        Segmentation(np.full((1, 1, 1), value), Geometry((1, 1, 1), np.eye(4)), ())
+
+
 def test_a_volume_stands_for_its_grid():
     assert as_geometry(volume()) is volume().geometry or as_geometry(volume()) == grid("PIR")
     assert as_geometry(grid()) == grid()

@@ -3,10 +3,11 @@
 import zipfile
 
 import numpy as np
+import pydicom
 import pytest
 
 import mediseg
-from mediseg import Geometry, InputError, OutputError, Segment, Segmentation, UsageError, Volume
+from mediseg import Geometry, InputError, OutputError, Refusal, Segment, Segmentation, UsageError, Volume
 from mediseg.io import copy_series, is_segmentation, read_segmentation
 from mediseg.io.dicom.original import write_mr_study
 
@@ -58,3 +59,15 @@ def test_a_series_is_copied_byte_for_byte_from_a_folder_and_from_a_zip(study, tm
         assert sorted(path.read_bytes() for path in folder.iterdir()) == originals
     with pytest.raises(OutputError, match="is not empty"):
         copy_series(series, tmp_path / "copy1")
+
+
+def test_a_label_beyond_255_is_refused_not_counted_on_from_0(study, tmp_path):
+    head = mediseg.load(study)
+    labels = np.ones(head.geometry.shape, np.uint8)
+    path = mediseg.write(Segmentation(labels, head.geometry, (Segment(1, "brain"),)), tmp_path / "seg.dcm", head)
+    made = pydicom.dcmread(path)
+    made.SegmentSequence[0].SegmentNumber = 300
+    made.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence[0].ReferencedSegmentNumber = 300
+    made.save_as(path)
+    with pytest.raises(Refusal, match="whole numbers from 0 to 255"):
+        read_segmentation(path)

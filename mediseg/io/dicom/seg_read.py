@@ -63,7 +63,7 @@ def _read(where: Path) -> Segmentation:
     except (*UNREADABLE, zlib.error, sqlite3.Error) as error:
         raise InputError(f"{where.name} is damaged: it lacks what a segmentation must hold; copy it again") from error
     # highdicom's axes are slices, rows, columns; its affine is LPS as ours
-    labels = np.asarray(volume.array).astype(np.uint8).transpose(2, 1, 0)
+    labels = np.asarray(volume.array).transpose(2, 1, 0)
     affine = np.asarray(volume.affine, np.float64)[:, [2, 1, 0, 3]]
     shape = (int(labels.shape[0]), int(labels.shape[1]), int(labels.shape[2]))
     try:
