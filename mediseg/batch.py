@@ -130,6 +130,6 @@ def _of_earlier_runs(out: Path, present: Set[str]) -> list[IndexRow]:
             continue
         try:
             rows.append(index_row(CaseRecord.from_json(path.read_bytes())))
-        except ValueError:  # not a report of this version: no row of ours
+        except (OSError, ValueError):  # not to be read, or not a report of this version: no row of ours
             continue
     return rows

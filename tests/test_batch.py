@@ -121,6 +121,12 @@ def test_the_index_shows_the_cases_of_earlier_runs_too(folder, tmp_path):
     assert [c["case"] for c in json.loads((tmp_path / "out" / "run.json").read_text())["cases"]] == ["b"]
 
 
+def test_a_report_that_cannot_be_read_is_no_row_of_the_index(folder, tmp_path):
+    (tmp_path / "out" / "other" / "report.json").mkdir(parents=True)
+    batch = _run(folder / "a.nii.gz", tmp_path / "out")
+    assert [c.status for c in batch.cases] == ["done"]
+
+
 def test_an_index_of_somebody_else_is_not_overwritten(folder, tmp_path):
     (tmp_path / "index.html").write_text("my site")
     with pytest.raises(OutputError, match="an index that mediseg has not written"):
