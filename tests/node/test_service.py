@@ -73,12 +73,11 @@ def test_a_work_that_trouble_kept_from_its_end_is_done_as_soon_as_that_is_over(m
     service, queue, answers, seen = made
     _receive(queue, tmp_path)
     answers += [Outcome("done", "", "bias"), Outcome("done", "", "bias")]
-    with monkeypatch.context() as full, pytest.raises(OSError, match="full"):
-        full.setattr(service.audit, "note", _full)
-        service.work()
-    with monkeypatch.context() as full, pytest.raises(OSError, match="full"):
-        full.setattr(queue, "finish", _full)
-        service.work()
+    for what, name in ((service.audit, "note"), (queue, "finish")):
+        with monkeypatch.context() as full:
+            full.setattr(what, name, _full)
+            with pytest.raises(OSError, match="full"):
+                service.work()
     assert service.work()
     assert not service.work()
     assert [(w.state, w.tries) for w in queue.works()] == [("done", 1)]
