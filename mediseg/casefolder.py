@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mediseg.errors import OutputError
-from mediseg.outputs import NAMES
+from mediseg.outputs import NAMES, Written, kind_of
 
 #: Lies in the folder while a run is at work on it, and stays there when the run is cut off.
 UNFINISHED = ".mediseg-unfinished"
@@ -57,6 +57,11 @@ def _own_files(folder: Path) -> list[Path]:
     return [folder / name for name in (*_PAGES, *names) if not (folder / name).is_dir()]
 
 
+def written_in(folder: Path) -> list[Written]:
+    """Return the files of ours in a folder whose writing broke off: each of them is whole."""
+    return [Written(name, kind_of(name)) for name in _all_names(folder) if (folder / name).is_file()]
+
+
 def _all_names(folder: Path) -> list[str]:
     return [*NAMES, *(f"dicom/{path.name}" for path in (folder / "dicom").glob("*.dcm"))]
 
@@ -73,7 +78,8 @@ def _listed(report: bytes) -> list[str] | None:
 
 
 def _leave_if_empty(folder: Path, mark: Path) -> None:
-    """Take back a folder in which nothing was finished."""
-    if [path.name for path in folder.iterdir()] == [mark.name]:
-        mark.unlink()
-        folder.rmdir()
+    """Take back a folder in which nothing was finished, if it is still there: what has happened to it is told."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [mark.name]:
+            mark.unlink()
+            folder.rmdir()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mediseg.casefile import Job, RunOptions, case_record, check_models, earlier_record, model_record
-from mediseg.casefolder import case_folder
+from mediseg.casefolder import case_folder, written_in
 from mediseg.errors import Cancelled, Exit, InputError, MedisegError, OutputError, Refusal, UsageError, Warn
 from mediseg.meter import Meter, measured
 from mediseg.numerics.compute import COMPUTE, Compute
@@ -158,7 +158,7 @@ class _Work:
         except MedisegError:
             raise
         except Exception as error:  # noqa: BLE001 - the same, while writing
-            return self._close("failed", self._keep_traceback(error), Exit.BUG, [])
+            return self._close("failed", self._keep_traceback(error), Exit.BUG, written_in(self.job.folder))
 
     def _stage(self, name: str) -> None:
         if self.cancel is not None and self.cancel():

@@ -8,7 +8,7 @@ import pytest
 import mediseg
 from mediseg import Cancelled, InputError, UsageError
 from mediseg.casefile import RunOptions
-from mediseg.casefolder import UNFINISHED
+from mediseg.casefolder import UNFINISHED, case_folder
 from mediseg.errors import OutputError
 from mediseg.geometry import Geometry
 from mediseg.io.dicom.original import write_mr_study
@@ -111,6 +111,31 @@ def test_a_bug_in_a_step_is_a_failed_case_with_a_place_to_look(head, tmp_path, m
     monkeypatch.undo()
     assert mediseg.run("bias", head, tmp_path / "out", settings=CHEAP).status == "done"
     assert not (case.folder / "error.txt").exists()
+
+
+def test_files_of_a_case_whose_writing_broke_off_do_not_outlive_it(head, tmp_path, monkeypatch):
+    def broken(*_args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mediseg.report.render_case", broken)
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    assert case.status == "failed"
+    monkeypatch.undo()
+    write_nifti(head, np.zeros((16, 16, 16), np.float32))
+    again = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    assert again.status == "refused"
+    assert {p.name for p in again.folder.iterdir()} == {"report.html", "report.json"}
+
+
+def test_a_folder_that_goes_while_a_case_runs_hides_no_error(tmp_path):
+    with pytest.raises(OutputError, match="gone"):
+        _lost(tmp_path / "case")
+
+
+def _lost(folder):
+    with case_folder(folder):
+        shutil.rmtree(folder)
+        raise OutputError("gone")
 
 
 def test_progress_is_told_before_each_stage(head, tmp_path):
