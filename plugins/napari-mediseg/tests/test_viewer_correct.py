@@ -48,6 +48,7 @@ def test_worsened_and_corrected_with_rules_clicks_and_kept(viewer, widget, qtbot
     wait(qtbot, lambda: "clicks" in widget.message.text())
     assert layer.data[row, middle, 0] == 1
     push(widget, "smart")
+    assert len(widget._clicks[id(layer)]) == 1
 
     # the rules, each told and each undone by napari
     before = np.array(layer.data)
@@ -72,6 +73,10 @@ def test_worsened_and_corrected_with_rules_clicks_and_kept(viewer, widget, qtbot
     image, mask = read_pair(entry)
     assert image.geometry.same_grid(layer.metadata[KEY].placing.native, tolerance_mm=1e-2)
     assert mask.labels.sum() == (np.array(layer.data) > 0).sum()
+
+    # the next layer may be given the id of one that is gone: it must not get its clicks
+    viewer.layers.remove(layer)
+    assert not widget._clicks
 
 
 def test_a_mask_on_another_grid_is_refused(viewer, dock, qtbot, tmp_path):

@@ -58,6 +58,15 @@ def test_a_station_is_nudged_turned_solved_and_saved(viewer, dock, qtbot, statio
     assert widget.message.text().splitlines() == ["length 50.0 mm", "length 10.0 mm", "Cobb 36.9°"]
 
 
+def test_nothing_is_kept_of_a_station_that_was_closed(viewer, dock, qtbot, stations):
+    widget = dock("Stitch")
+    add_layers(viewer, [image_layer(one, f"station {n}", role="station") for n, one in enumerate(stations, 1)])
+    wait(qtbot, lambda: len(widget.originals) == 2)
+    push(widget, "up")
+    viewer.layers.clear()
+    assert (widget.originals, widget.motions) == ({}, {})  # the next layer may be given the old one's id
+
+
 def test_two_cases_side_by_side(viewer, dock, qtbot, case):
     widget = dock("Compare")
     push(widget, "compare")

@@ -44,7 +44,6 @@ class CorrectWidget(QWidget):
         self.viewer = napari_viewer
         watch(napari_viewer)
         self._clicks: dict[int, list[Click]] = {}
-        self._before: dict[int, np.ndarray[Any, Any]] = {}
         self._build()
         hear_layers(self, napari_viewer, self._list)
         napari_viewer.mouse_drag_callbacks.append(self._clicked)
@@ -117,6 +116,8 @@ class CorrectWidget(QWidget):
     def _list(self) -> None:
         chosen = self.labels.currentData()
         layers = [one for one in self.viewer.layers if isinstance(one, Labels) and not _is_overlay(one)]
+        # of a layer that is gone no clicks stay: the next may be given its number
+        self._clicks = {id(one): self._clicks[id(one)] for one in layers if id(one) in self._clicks}
         self.labels.clear()
         for one in layers:
             self.labels.addItem(one.name, one)

@@ -100,7 +100,11 @@ class StitchWidget(QWidget):
     def _list(self) -> None:
         chosen = self.station.currentText()
         self.station.clear()
-        for one in self._stations():
+        stations = self._stations()
+        for kept in (self.motions, self.originals):  # of a layer that is gone: the next may be given its number
+            for number in kept.keys() - {id(one) for one in stations}:
+                del kept[number]
+        for one in stations:
             self.station.addItem(one.name, one)
             if id(one) not in self.originals:
                 self.originals[id(one)] = volume_of(one.data, one.metadata, layer_matrix(one))
