@@ -132,6 +132,8 @@ class Job:
         assert process.stdin is not None
         process.stdin.write(json.dumps(asked) + "\n")
         process.stdin.flush()
+        if self.is_cancelled:  # while the process was being made, which could not be told yet
+            self.cancel()
         return process
 
     def _ended(self, process: subprocess.Popen[str]) -> None:
