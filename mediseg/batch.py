@@ -13,7 +13,7 @@ from mediseg.attempt import Executor, Work, in_this_process
 from mediseg.casefile import RunOptions, check_models, version
 from mediseg.errors import Exit, OutputError, exit_of
 from mediseg.recipe import Recipe
-from mediseg.runner import CancelCheck, Case, ProgressCallback
+from mediseg.runner import Case, ProgressCallback
 
 if TYPE_CHECKING:
     from mediseg.io.cases import CaseInput
@@ -42,7 +42,6 @@ def run_batch(
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
     finished: Callable[[Case], None] | None = None,
-    cancel: CancelCheck | None = None,
 ) -> Batch:
     """Run a recipe on every case and write index.html, index.csv and run.json into ``out``.
 
@@ -58,7 +57,7 @@ def run_batch(
     rows: dict[int, IndexRow] = {}
     chosen = executor or (in_this_process if workers == 1 or len(items) == 1 else _pool(workers))
     try:
-        for index, case in chosen(Work(recipe, out, options, items, progress, cancel)):
+        for index, case in chosen(Work(recipe, out, options, items, progress)):
             cases[index], rows[index] = _light(case), index_row(case.record)
             if finished is not None:
                 finished(case)
