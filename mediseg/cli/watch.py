@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mediseg.errors import Cancelled, Exit, UsageError
+from mediseg.errors import Cancelled, Exit, InputError, UsageError
 
 if TYPE_CHECKING:
+    from mediseg.node.audit import Audit
     from mediseg.node.queue import Queue
+
+_TICK_S, _LONGEST_PAUSE_S = 0.5, 60.0
 
 
 @click.command(
@@ -43,10 +47,11 @@ def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads:
     owner = Owner(out)
     config = NodeConfig(out, (Rule(recipe),), quiet_seconds=quiet_seconds, keep_days=0, threads=threads, report="none")
     queue = Queue(out)
-    service = Service(config, queue, Audit(out))
+    audit = Audit(out)
+    service = Service(config, queue, audit)
     service.start()
     try:
-        return _watch(folder, queue, once)
+        return _watch(folder, queue, audit, once)
     except KeyboardInterrupt as error:
         raise Cancelled("ended; what is done stays, the rest is taken up at the next start") from error
     finally:
@@ -55,13 +60,22 @@ def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads:
         owner.release()
 
 
-def _watch(folder: Path, queue: Queue, once: bool) -> int:
+def _watch(folder: Path, queue: Queue, audit: Audit, once: bool) -> int:
+    """Look until the end; a share that is away for a while, or a full disk, is noted and ends no watch."""
     from mediseg.node.queue import ENDED
     from mediseg.node.watch import look
 
+    pause_s = _TICK_S
     while True:
-        changed = look(folder, queue, time.time())
+        try:
+            changed, pause_s = look(folder, queue, time.time()), _TICK_S
+        except (OSError, sqlite3.Error) as error:
+            if once:
+                kind = type(error).__name__  # the message could name a study's folder
+                raise InputError(f"{folder.name} cannot be looked through ({kind}); try again when it can") from error
+            audit.note_if_it_can("trouble", where="watch", kind=type(error).__name__)
+            changed, pause_s = 0, min(2 * pause_s, _LONGEST_PAUSE_S)
         works = queue.works()
         if once and not changed and all(work.state in ENDED for work in works):
             return Exit.DONE if all(work.state in ("done", "ignored") for work in works) else Exit.SOME_FAILED
-        time.sleep(0.5)
+        time.sleep(pause_s)

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mediseg.cli import main
+from mediseg.errors import Exit
 from mediseg.node import service as service_module
 from mediseg.node.audit import Audit
 from mediseg.node.config import Destination, NodeConfig, Rule
@@ -250,6 +252,28 @@ def test_a_watched_folder_is_looked_at_by_content(tmp_path):
     assert queue.ripen(30.0, 10) == 1
     assert queue.take().path == folder / "study"
     queue.close()
+
+
+def test_a_watched_share_that_is_away_for_a_while_ends_no_watch(tmp_path, monkeypatch, capsys):
+    looks, pauses = iter([OSError("SMITH"), OSError("SMITH"), 0, KeyboardInterrupt()]), []
+
+    def stub(*_args):
+        found = next(looks)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr("mediseg.node.watch.look", stub)
+    monkeypatch.setattr("mediseg.cli.watch.time", SimpleNamespace(time=time.time, sleep=pauses.append))
+    arguments = ["watch", str(tmp_path / "in"), "--recipe", "bias", "--out", str(tmp_path / "out")]
+    assert main(arguments) == Exit.INTERRUPTED
+    assert pauses == [1.0, 2.0, 0.5]
+    assert (tmp_path / "out" / "audit.jsonl").read_text().count('"where": "watch", "kind": "OSError"') == 2
+    looks = iter([OSError("SMITH")])
+    assert main([*arguments, "--once"]) == Exit.UNREADABLE
+    assert "in cannot be looked through (OSError)" in (said := capsys.readouterr().err)
+    assert "SMITH" not in said
 
 
 def test_watch_once_runs_what_is_there_and_refuses_to_watch_its_own_results(tmp_path, capsys):
