@@ -160,7 +160,9 @@ class Page:
         self._may_change(request)
         key, action = request.path_params["key"], request.path_params["action"]
         await run_in_threadpool(self._do, action, key)
-        return JSONResponse({"work": key, "state": "dropped"}) if action == "drop" else self._answer(key)
+        return (
+            JSONResponse({"work": key, "state": "dropped"}, headers=HEADERS) if action == "drop" else self._answer(key)
+        )
 
     async def _told_complete(self, request: Request) -> Response:
         """A study told complete by its UID; its quiet time is not waited for."""

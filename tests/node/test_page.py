@@ -169,6 +169,10 @@ def test_a_program_tells_a_study_complete_by_its_uid(client, queue, config):
     assert client.post(f"/v1/works/{key}/drop", headers=BEARER).status_code == 409
     listed = client.get("/v1/works?state=running").json()
     assert ([w["work"] for w in listed["works"]], listed["counts"]) == ([key], {"running": 1})
+    queue.finish(queue.works()[0], "done", "", "bias", time.time())
+    dropped = client.post(f"/v1/works/{key}/drop", headers=BEARER)
+    assert dropped.json() == {"work": key, "state": "dropped"}
+    assert dropped.headers["Cache-Control"] == "no-store"
 
 
 def test_what_is_not_there_is_one_line(client):
