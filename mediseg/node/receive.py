@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import socket
 import ssl
@@ -34,6 +35,7 @@ class Receiver:
     def __init__(self, config: NodeConfig, queue: Queue, audit: Audit) -> None:
         self._config, self._queue, self._audit = config, queue, audit
         self._server: Any = None
+        self._incoming = config.folder / "incoming"
 
     @property
     def port(self) -> int:
@@ -48,6 +50,7 @@ class Receiver:
 
         # pydicom's warnings about what breaks a rule quote it, a patient's ID among others, into the service's log
         warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+        shutil.rmtree(self._incoming, ignore_errors=True)  # left by a node that was killed: no sender was answered
         entity = AE(ae_title=self._config.ae_title)
         entity.require_called_aet = True
         entity.require_calling_aet = [caller.ae_title for caller in self._config.callers] or ["(nobody)"]
@@ -105,14 +108,24 @@ class Receiver:
     def _keep(self, event: Any, data: bytes, study_uid: str, sop_uid: str) -> int:
         key, name = study_key(study_uid), f"{hashlib.sha256(sop_uid.encode()).hexdigest()[:24]}.dcm"
         folder = self._config.folder / "received" / key
-        write_bytes_atomically(folder / name, data)
-        flush_folder(folder)
+        self._put(data, folder / name)
         is_new = self._queue.received(key, folder, name, hashlib.sha256(data).hexdigest(), time.time())
         if not (folder / name).is_file():  # its study was dropped or has expired between the two lines above
             return self._turned_away(event, "dropped_meanwhile", OUT_OF_RESOURCES)
         if is_new:
             self._audit.note("received", work=key, caller=event.assoc.requestor.ae_title.strip())
         return SUCCESS
+
+    def _put(self, data: bytes, path: Path) -> None:
+        """Write beside all studies first: a folder that a run may be reading never holds half an object."""
+        incoming = self._incoming / f"{secrets.token_hex(8)}.dcm"
+        try:
+            write_bytes_atomically(incoming, data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            incoming.replace(path)
+        finally:
+            incoming.unlink(missing_ok=True)
+        flush_folder(path.parent)
 
     def _free_mb(self) -> float:
         return shutil.disk_usage(self._config.folder).free / 1e6

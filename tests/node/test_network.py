@@ -72,6 +72,29 @@ def test_what_is_stored_is_on_the_disk_and_in_the_queue_and_twice_is_once(listen
     assert [p for p in config.folder.rglob("*") if "nemo" in str(p.relative_to(config.folder)).lower()] == []
 
 
+def test_a_studys_folder_never_holds_half_an_object(listening, study, monkeypatch):
+    receiver, queue, config = listening
+    places, written = [], receive.write_bytes_atomically
+
+    def noted(path, data):
+        places.append(path.parent)
+        written(path, data)
+
+    monkeypatch.setattr(receive, "write_bytes_atomically", noted)
+    assert _stored(receiver.port, study) == [0, 0, 0, 0]
+    assert places == [config.folder / "incoming"] * 4  # a run may be reading the study's folder
+    assert list((config.folder / "incoming").iterdir()) == []
+    assert len(list(queue.works()[0].path.iterdir())) == 4
+
+
+def test_what_was_being_received_when_the_node_was_killed_is_taken_away(tmp_path):
+    half = tmp_path / "node" / "incoming" / ".a.dcm.part"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    with listening(tmp_path / "node"):
+        assert not half.exists()
+
+
 def test_echo_and_strangers(listening, study):
     receiver, queue, config = listening
     association = _associated(receiver.port)
