@@ -46,7 +46,7 @@ def _own_files(folder: Path) -> list[Path]:
     if (folder / "report.json").is_file():
         names = _listed((folder / "report.json").read_bytes())
     elif (folder / UNFINISHED).is_file():
-        names = _all_names(folder)
+        names = [*_all_names(folder), *_half_written(folder)]
     elif not any(folder.iterdir()):
         names = []
     if names is None:
@@ -64,6 +64,13 @@ def written_in(folder: Path) -> list[Written]:
 
 def _all_names(folder: Path) -> list[str]:
     return [*NAMES, *(f"dicom/{path.name}" for path in (folder / "dicom").glob("*.dcm"))]
+
+
+def _half_written(folder: Path) -> list[str]:
+    """Return what a run was writing when it was killed (see io.atomic)."""
+    return [
+        path.relative_to(folder).as_posix() for place in (".*.part", "dicom/.*.part") for path in folder.glob(place)
+    ]
 
 
 def _listed(report: bytes) -> list[str] | None:

@@ -205,11 +205,12 @@ def test_a_report_that_names_files_elsewhere_takes_none_away(head, tmp_path):
 
 def test_a_run_that_was_cut_off_is_done_again(head, tmp_path):
     folder = tmp_path / "out" / "ball"
-    folder.mkdir(parents=True)
-    for name in (UNFINISHED, "corrected.nii.gz"):
+    (folder / "dicom").mkdir(parents=True)
+    for name in (UNFINISHED, "brain_mask.nii.gz", ".corrected.nii.gz.x1.part", "dicom/.brain_seg.dcm.x2.part"):
         (folder / name).touch()
-    assert mediseg.run("bias", head, tmp_path / "out", settings=CHEAP).status == "done"
-    assert not (folder / UNFINISHED).exists()
+    case = mediseg.run("bias", head, tmp_path / "out", settings=CHEAP)
+    assert case.status == "done"
+    assert {path for path in folder.rglob("*") if path.is_file()} == set(case.paths)
 
 
 def test_the_input_folder_is_no_output_folder(tmp_path):
