@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,13 @@ def test_images_that_cannot_be_told_apart_get_no_dicom_results(tmp_path, uids):
     assert [warn.code for warn in warnings] == [Code.HEADER_REPAIRED]
     assert write_report_pages([np.zeros((9, 9, 3), np.uint8)], head, tmp_path / "out", DicomOptions(), "note") == []
     assert not (tmp_path / "out").exists()
+
+
+def test_a_station_whose_images_share_a_uid_is_told_not_left_out_in_silence(tmp_path: Path) -> None:
+    write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))
+    head = load(tmp_path / "study")
+    assert head.source is not None
+    alike = replace(head, source=replace(head.source, sop_uids=head.source.sop_uids[:1] * SHAPE[2]))
+    paths, (warning,) = write_dicom_outputs({"stations": (head, alike)}, head, tmp_path / "dicom")
+    assert paths == []
+    assert "no SOP Instance UIDs, or share one" in warning.message

@@ -43,7 +43,8 @@ def write_dicom_outputs(
     the source's images have no UIDs of their own. Raises UsageError when the head is not from DICOM, Refusal for
     another frame of reference, OutputError.
     """
-    if not _has_own_uids(head):
+    stations = _stations(values)
+    if not all(map(_has_own_uids, (head, *stations))):
         text = "the source's images have no SOP Instance UIDs, or share one; DICOM results could not refer to them"
         return [], (Warn(Code.HEADER_REPAIRED, f"{text} and were not written"),)
     origin = read_origin(head.source, options or DicomOptions())
@@ -72,16 +73,18 @@ def write_dicom_outputs(
         written += write_derived_series(bias.corrected, folder, origin, CORRECTED)
     stitched = found.get(Stitched)
     if isinstance(stitched, Stitched):
-        written += _write_composite(stitched, values.get("stations"), folder, origin)
+        written += _write_composite(stitched, stations, folder, origin)
     return written, origin.warnings
 
 
-def _write_composite(stitched: Stitched, stations: object, folder: Path, origin: Origin) -> list[Path]:
+def _stations(values: Mapping[str, object]) -> list[Volume]:
+    given = values.get("stations")
+    return [one for one in given if isinstance(one, Volume)] if isinstance(given, tuple) else []
+
+
+def _write_composite(stitched: Stitched, stations: Sequence[Volume], folder: Path, origin: Origin) -> list[Path]:
     """Write the composite as a series of the reference's study that names the images of all stations."""
-    volumes = [one for one in stations if isinstance(one, Volume)] if isinstance(stations, tuple) else []
-    if not all(_has_own_uids(volume) for volume in volumes):
-        return []
-    references = [one for volume in volumes for one in read_origin(volume.source, origin.options).references]
+    references = [one for volume in stations for one in read_origin(volume.source, origin.options).references]
     # not a stack: a composite's slice is made of images of several series, none of which is "its own"
     whole = replace(origin, references=tuple(references) or origin.references, is_stack=False)
     return write_derived_series(stitched.filled, folder, whole, STITCHED)
