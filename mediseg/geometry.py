@@ -130,7 +130,7 @@ class Geometry:
         )
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.frame_of_reference, self.affine_lps.tobytes()))
+        return hash((self.shape, self.frame_of_reference, (self.affine_lps + 0.0).tobytes()))  # -0.0 is 0.0
 
     @classmethod
     def from_axes(

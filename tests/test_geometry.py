@@ -130,6 +130,7 @@ def test_frames_of_reference_are_carried_and_compared():
     assert one.same_space(same)
     assert one == same
     assert hash(one) == hash(same)
+    assert hash(Geometry((1, 1, 1), -np.diag([-1.0, -1, -1, -1]))) == hash(Geometry((1, 1, 1), np.eye(4)))  # -0.0
     assert not one.same_space(other)
     assert not one.same_grid(other)
     assert one != other
