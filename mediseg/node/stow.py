@@ -33,7 +33,12 @@ def store_all(destination: WebDestination, sendings: Sequence[Sending], told: To
     try:
         for number, one in enumerate(sendings):
             try:
-                why, is_forever = _stored(connection, urlsplit(destination.url).path, headers, one.path)
+                data = one.path.read_bytes()
+            except OSError as error:
+                told(one, f"the file cannot be read ({type(error).__name__})", False)
+                continue
+            try:
+                why, is_forever = _stored(connection, urlsplit(destination.url).path, headers, data)
             except (OSError, HTTPException) as error:
                 why = f"{destination.name} does not answer ({type(error).__name__})"
                 for left in sendings[number:]:  # it is not there: the rest need not wait for it as long
@@ -59,11 +64,11 @@ def _connection(destination: WebDestination) -> HTTPConnection:
     return HTTPSConnection(parts.netloc, timeout=_TIMEOUT_S, context=context)
 
 
-def _stored(connection: HTTPConnection, base: str, headers: dict[str, str], path: Path) -> tuple[str, bool]:
+def _stored(connection: HTTPConnection, base: str, headers: dict[str, str], data: bytes) -> tuple[str, bool]:
     """Send one file; return why it was not taken, and whether trying again is of no use."""
     boundary = secrets.token_hex(16)
     head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-    body = b"".join([head, path.read_bytes(), f"\r\n--{boundary}--\r\n".encode()])
+    body = b"".join([head, data, f"\r\n--{boundary}--\r\n".encode()])
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
     connection.request("POST", f"{base.rstrip('/')}/studies", body, {**headers, "Content-Type": kind})
     answer = connection.getresponse()

@@ -11,6 +11,7 @@ from mediseg.cli import main
 from mediseg.node.config import NodeConfig, Rule, WebDestination
 from mediseg.node.queue import Sending
 from mediseg.node.send import send_all
+from mediseg.node.stow import store_all
 
 pytest.importorskip("pynetdicom")
 REFUSED = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0x0122]}}]}}
@@ -82,6 +83,16 @@ def test_each_file_is_one_part_and_answers_are_understood(archive, tmp_path):
     kind, boundary = headers["Content-Type"].split("; boundary=")
     assert kind == 'multipart/related; type="application/dicom"'
     assert body == b"--%b\r\nContent-Type: application/dicom\r\n\r\nDICM0\r\n--%b--\r\n" % (2 * (boundary.encode(),))
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other(archive, tmp_path):
+    archive.answers.append((200, b"{}"))
+    (tmp_path / "whole.dcm").write_bytes(b"DICM")
+    destination, told = WebDestination(_url(archive)), []
+    paths = (tmp_path, tmp_path / "whole.dcm")
+    sendings = [Sending(n, "study-1", path, destination.name, 0) for n, path in enumerate(paths)]
+    store_all(destination, sendings, lambda one, why, forever: told.append((one.id, why, forever)))
+    assert told == [(0, "the file cannot be read (IsADirectoryError)", False), (1, "", False)]
 
 
 def test_a_service_that_is_not_there_is_tried_again(tmp_path):
