@@ -61,12 +61,16 @@ def _kind(path: Path) -> tuple[str, str] | None:
     """Return a file's SOP class and transfer syntax; None for a damaged one, which must not hold up the others."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
+    from pydicom.uid import UID
+
+    from mediseg.io.dicom.attributes import UNREADABLE
 
     try:
         meta = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"]).file_meta
-        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
-    except (InvalidDicomError, AttributeError, EOFError, OSError, ValueError):
+        kind = UID(str(meta.MediaStorageSOPClassUID)), UID(str(meta.TransferSyntaxUID))
+    except (InvalidDicomError, *UNREADABLE):
         return None
+    return kind if all(uid.is_valid for uid in kind) else None
 
 
 def _associated(config: NodeConfig, destination: Destination, wanted: set[tuple[str, str]]) -> Any:

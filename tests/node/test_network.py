@@ -12,7 +12,7 @@ import pytest
 
 from mediseg.cli import main
 from mediseg.errors import UsageError
-from mediseg.node import receive
+from mediseg.node import receive, send
 from mediseg.node.audit import Audit
 from mediseg.node.config import Caller, Destination, NodeConfig, Rule
 from mediseg.node.peers import told_in
@@ -227,6 +227,15 @@ def test_results_are_sent(tmp_path, study):
     gone, damaged = (2, "the file is gone", True), (3, "the file is damaged", True)
     assert sorted(told) == [(0, "", False), (1, "", False), gone, damaged]
     assert len(taken) == 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_a_file_that_breaks_off_anywhere_in_its_header_is_damaged_and_no_more(tmp_path, study):
+    whole, cut = study[0].read_bytes(), tmp_path / "cut.dcm"
+    for length in range(132, 400):
+        cut.write_bytes(whole[:length])
+        kind = send._kind(cut)
+        assert kind is None or all(uid.is_valid for uid in kind), length
 
 
 def test_a_refusal_is_told_with_its_status_and_a_kind_that_is_not_taken_is_given_up(tmp_path, study):
