@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,13 +39,22 @@ def _bar() -> Any:
     return bar
 
 
-class Counter:
+class WithBar:
+    """A context manager that ends the bar that it has begun, if it has."""
+
+    _bar: Any = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class Counter(WithBar):
     """Shows how many of many like things are done: a bar on a terminal, a line a tenth elsewhere."""
 
     def __init__(self, total: int, noun: str, *, quiet: bool) -> None:
         self._total, self._noun, self._quiet = total, noun, quiet
         self._done = 0
-        self._bar: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Counter:
@@ -54,12 +62,6 @@ class Counter:
             self._bar = _bar()
             self._task = self._bar.add_task(f"{self._noun}s", total=self._total)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def one(self, problem: str = "") -> None:
         """One more is done; a problem with it is said in a line of its own, also where quiet."""
@@ -72,12 +74,11 @@ class Counter:
             click.echo(f"{self._done} of {counted(self._total, self._noun)}", err=True)
 
 
-class Display:
+class Display(WithBar):
     """Shows which case is at which stage and how much remains."""
 
     def __init__(self, cases: int, *, quiet: bool) -> None:
         self._cases, self._quiet = cases, quiet
-        self._bar: Any = None
         self._tasks: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -87,12 +88,6 @@ class Display:
             if self._cases > 1:
                 self._tasks[""] = self._bar.add_task("cases", total=self._cases)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def stage(self, progress: Progress) -> None:
         """A case has begun a stage."""

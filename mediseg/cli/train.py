@@ -6,11 +6,11 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import click
 
+from mediseg.cli._progress import WithBar
 from mediseg.errors import UsageError, did_you_mean
 
 NEEDED = ("torch", "monai", "onnx")
@@ -67,12 +67,11 @@ def _config_path(config: str) -> Path:
     )
 
 
-class _Bar:
+class _Bar(WithBar):
     """A bar on a terminal, a line every ``log_every`` steps elsewhere; on stderr."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._bar: Any = None
         self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> _Bar:
@@ -84,12 +83,6 @@ class _Bar:
             self._bar = Progress(*columns, console=Console(stderr=True))
             self._bar.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
