@@ -34,7 +34,7 @@ def _transformed(matrix: Array, points: npt.ArrayLike) -> Array:
     return array @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rigid:
     """A rotation and a shift of patient space: ``q = R p + t``, as a 4 x 4 matrix in LPS mm."""
 
@@ -64,7 +64,7 @@ class Rigid:
         return Rigid(self.matrix @ first.matrix)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
     """An oriented plane in patient space: a point on it (mm) and a unit normal."""
 

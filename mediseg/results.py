@@ -54,7 +54,7 @@ class Midsagittal:
     warnings: tuple[Warn, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A direction through a point: the AC-PC line (midpoint, from AC to PC)."""
 

@@ -173,7 +173,7 @@ class Segmentation:
         return replace(self, labels=labels, geometry=geometry)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RotatedROI:
     """An oriented box in patient space.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from mediseg.errors import Refusal
-from mediseg.geometry import Geometry
+from mediseg.geometry import Geometry, Plane, Rigid
+from mediseg.results import Frame
 from mediseg.volume import RotatedROI, Segment, Segmentation, Source, Volume, as_geometry
 from tests.test_geometry import ORIENTATIONS, axes_of, grid
 
@@ -166,6 +168,14 @@ def test_what_is_no_label_is_told_not_wrapped_round(value):
 def test_a_volume_stands_for_its_grid():
     assert as_geometry(volume()) is volume().geometry or as_geometry(volume()) == grid("PIR")
     assert as_geometry(grid()) == grid()
+
+
+def test_values_that_hold_arrays_can_be_compared_and_kept_in_sets():
+    rigid, plane = Rigid(np.eye(4)), Plane(np.zeros(3), np.eye(3)[0])
+    roi, frame = RotatedROI(np.zeros(3), np.eye(3), (1, 1, 1)), Frame(np.zeros(3), np.eye(3)[0])
+    for one in (rigid, plane, roi, frame):
+        assert one in {rigid, plane, roi, frame}
+        assert one != replace(one)
 
 
 def test_rois_by_hand():
