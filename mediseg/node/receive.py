@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import ssl
 import time
 import warnings
@@ -98,11 +99,11 @@ class Receiver:
             return self._turned_away(event, "cannot_understand", CANNOT_UNDERSTAND)
         if not study_uid or not sop_uid:
             return self._turned_away(event, "cannot_understand", CANNOT_UNDERSTAND)
-        if self._free_mb() - len(data) / 1e6 < self._config.free_mb:
-            return self._turned_away(event, "disk_nearly_full", OUT_OF_RESOURCES)
         try:
+            if self._free_mb() - len(data) / 1e6 < self._config.free_mb:
+                return self._turned_away(event, "disk_nearly_full", OUT_OF_RESOURCES)
             return self._keep(event, data, study_uid, sop_uid)
-        except (MedisegError, OSError):
+        except (MedisegError, OSError, sqlite3.Error):
             return self._turned_away(event, "cannot_write", OUT_OF_RESOURCES)
 
     def _keep(self, event: Any, data: bytes, study_uid: str, sop_uid: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -123,6 +124,16 @@ def test_a_disk_that_fails_while_writing_is_told_by_status(listening, study, mon
     monkeypatch.setattr(Audit, "note", full)
     assert _stored(receiver.port, study[:1]) == [receive.OUT_OF_RESOURCES]
     assert queue.works() == []
+
+
+def test_a_queue_that_cannot_note_an_object_is_told_by_status(listening, study, monkeypatch):
+    def full(*_, **__):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    receiver, queue, config = listening
+    monkeypatch.setattr(queue, "received", full)
+    assert _stored(receiver.port, study[:1]) == [receive.OUT_OF_RESOURCES]
+    assert '"cannot_write"' in (config.folder / "audit.jsonl").read_text()
 
 
 def test_an_object_without_a_study_is_not_understood(listening, study):
