@@ -137,8 +137,9 @@ def _with_partners(paths: Iterable[Path]) -> list[Path]:
         if path.suffix.lower() in _PAIRED and path.is_file():
             with path.open("rb") as stream:
                 header = stream.read(_HEADER_BYTES)
-            beside = [p for p in sorted(path.parent.iterdir()) if p.is_file() and p != path]
-            found += [p for p in beside if p.name.startswith(f"{path.stem}.") or os.fsencode(p.name) in header]
+            own = f"{path.stem}."
+            named = [p for p in path.parent.iterdir() if p.name.startswith(own) or os.fsencode(p.name) in header]
+            found += sorted(p for p in named if p.is_file() and p != path)
         if path.suffix.lower() == ".sur":
             found += [p for p in sorted(path.parent.glob("*.y*ml")) if p.is_file() and p not in found]
     return found
