@@ -29,9 +29,9 @@ def suffixes() -> tuple[str, ...]:
 class Format(Protocol):
     """What a format's module offers."""
 
-    def can_read(self, path: Path) -> bool: ...  # noqa: D102
+    def can_read(self, path: Path) -> bool: ...  # noqa: D102 - the module's head says what it does
 
-    def read(self, path: Path) -> Volume: ...  # noqa: D102
+    def read(self, path: Path) -> Volume: ...  # noqa: D102 - the same
 
 
 def get(name: str) -> Format:
