@@ -166,12 +166,12 @@ class Prepared:
         """Copy one series of a study, to be run on alone, and return its folder. Raises UsageError."""
         from mediseg.io import copy_series
 
-        study = mediseg.open_study(study_path)
-        folder = self._fresh() / _safe(f"{study_path.name.split('.')[0]}-series-{number}")
-        for series in study.series:
-            if str(series.info.number) == number:
-                return copy_series(series, folder)
-        raise UsageError(f"the study has no series {number}; open it again")
+        every = mediseg.open_study(study_path).series
+        found = [series for series in every if series.stacks and str(series.info.number) == number]
+        if len(found) != 1:
+            many = len(found) or "no"
+            raise UsageError(f"the study has {many} series of number {number}; copy the one you mean into a folder")
+        return copy_series(found[0], self._fresh() / _safe(f"{study_path.name.split('.')[0]}-series-{number}"))
 
     def settings(self, settings: Mapping[str, object]) -> dict[str, object]:
         """Return settings as they can be sent: an ROI becomes the path of its roi.json."""
