@@ -86,16 +86,21 @@ class Service:
             raise HTTPException(400, f"recipe is one of {', '.join(recipe_names())}")
         if suffix not in SUFFIXES:
             raise HTTPException(400, f"suffix is one of {', '.join(SUFFIXES)}")
+        try:
+            job = await self._begun(request, recipe, suffix)
+        except (OSError, OutputError) as error:
+            raise HTTPException(507, "the input cannot be written: no room, or no permission") from error
+        return JSONResponse(job.to_dict(), status_code=202)
+
+    async def _begun(self, request: Request, recipe: str, suffix: str) -> Job:
         job = self.jobs.new(recipe, suffix)
         try:
             await self._take(request, job)
             self.jobs.begin(job)
-        except (HTTPException, ClientDisconnect, OSError, OutputError) as error:
+        except (HTTPException, ClientDisconnect, OSError, OutputError):
             shutil.rmtree(job.source.parents[1], ignore_errors=True)
-            if isinstance(error, (OSError, OutputError)):
-                raise HTTPException(507, "the input cannot be written: no room, or no permission") from error
             raise
-        return JSONResponse(job.to_dict(), status_code=202)
+        return job
 
     async def _take(self, request: Request, job: Job) -> None:
         total = 0

@@ -99,6 +99,15 @@ def test_what_is_not_taken_leaves_nothing_behind(client, service, query, body, c
     assert client.get("/v1/cases", headers=BEARER).json() == []
 
 
+def test_no_room_for_a_new_case_is_one_line(client, service, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", full)
+    answer = client.post("/v1/cases?recipe=bias", headers=BEARER, content=b"x")
+    assert (answer.status_code, answer.json()["error"][:27]) == (507, "the input cannot be written")
+
+
 def test_a_waiting_case_is_cancelled_at_once(tmp_path):
     jobs = Jobs(tmp_path, 1)
     job = Job("case-1", "bias", tmp_path / "x", tmp_path / "out")
