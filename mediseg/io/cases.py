@@ -180,9 +180,17 @@ class _Draft:
 
     @property
     def key(self) -> str:
-        """What stands for the content where the name may not be used: the study's UID, else the files' digest."""
+        """What stands for the content where the name may not be used: the study's UID, else the files' digest.
+
+        Of a file that may not be opened, its path.
+        """
         study = self.case.study
-        return study.uids[0] if study is not None and study.uids and study.uids[0] else self.case.digest
+        if study is not None and study.uids and study.uids[0]:
+            return study.uids[0]
+        try:
+            return self.case.digest
+        except InputError:
+            return str(self.case.paths)
 
 
 def _drafts(path: Path, wanted: str) -> list[_Draft]:
@@ -219,7 +227,10 @@ def _dataset(path: Path, wanted: str) -> list[_Draft]:
 def _anatomical(path: Path) -> _Draft:
     from mediseg.io.formats import format_of
 
-    name = format_of(path)
+    try:
+        name = format_of(path)
+    except InputError as error:
+        return _unreadable(path, error)
     if name is not None:
         return _Draft(_stem(path), CaseInput("", (path,), name), is_whole=True)
     if path.is_symlink() and not path.exists():
@@ -289,7 +300,10 @@ def _loose(path: Path) -> list[_Draft]:
             return _dicom_file(path)
         except MedisegError as error:
             return [_unreadable(path, error)]
-    name = format_of(path)
+    try:
+        name = format_of(path)
+    except InputError as error:
+        return [_unreadable(path, error)] if path.name.lower().endswith((*suffixes(), ".zip")) else []
     if name is not None:
         return [_Draft(_stem(path), CaseInput("", (path,), name))]
     if path.name.lower().endswith(suffixes()):

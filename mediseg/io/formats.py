@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from mediseg.errors import UsageError, did_you_mean
+from mediseg.errors import InputError, UsageError, did_you_mean
 from mediseg.volume import Volume
 
 #: name -> (module, the endings by which a folder's files are told apart)
@@ -42,7 +42,14 @@ def get(name: str) -> Format:
 
 
 def format_of(path: Path) -> str | None:
-    """Return the name of the first format that can read a file, or None."""
+    """Return the name of the first format that can read a file, or None.
+
+    Raises InputError where the file may not be opened.
+    """
     if not path.is_file():
         return None
-    return next((name for name in FORMATS if get(name).can_read(path)), None)
+    try:
+        return next((name for name in FORMATS if get(name).can_read(path)), None)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise InputError(f"{path.name} cannot be opened: {why}; ask for the right to read it") from error

@@ -159,6 +159,43 @@ def test_a_volume_file_that_is_not_one_is_told(tmp_path):
     assert [(case.name, case.error is None) for case in cases] == [("bad", False), ("good", True)]
 
 
+def _locked(monkeypatch):
+    """Let the system refuse to open what is called locked: the tests may run as somebody who may open everything."""
+    opened = Path.open
+
+    def refused(path, *arguments, **options):
+        if "locked" in path.name:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+
+
+def test_a_file_that_may_not_be_opened_stops_no_other(tmp_path, monkeypatch):
+    for folder in ("a", "b"):
+        nifti(tmp_path / "in" / folder / "locked.nii.gz", 1)
+    (tmp_path / "in" / "locked.zip").write_bytes(b"PK\3\4")
+    (tmp_path / "in" / "locked.log").write_bytes(b"text")
+    nifti(tmp_path / "in" / "open.nii.gz", 2)
+    _locked(monkeypatch)
+    cases = find_cases([tmp_path / "in"])
+    assert [case.error is None for case in cases] == [False, False, False, True]
+    assert {str(case.error) for case in cases[:2]} == {
+        "locked.nii.gz cannot be opened: Permission denied; ask for the right to read it"
+    }
+    assert len({case.name for case in cases}) == 4
+    (alone,) = find_cases([tmp_path / "in" / "a" / "locked.nii.gz"])
+    assert isinstance(alone.error, InputError)
+
+
+def test_an_image_of_a_dataset_that_may_not_be_opened_stops_no_other(tmp_path, monkeypatch):
+    (tmp_path / "dataset_description.json").write_text('{"BIDSVersion": "1.9.0"}')
+    for name in ("1", "locked"):
+        nifti(tmp_path / f"sub-{name}" / "anat" / f"sub-{name}_T1w.nii.gz", 1)
+    _locked(monkeypatch)
+    assert [case.error is None for case in find_cases([tmp_path])] == [True, False]
+
+
 def test_no_input_and_no_such_path_are_the_users_error(tmp_path):
     with pytest.raises(UsageError, match="no input given"):
         find_cases([])

@@ -145,8 +145,11 @@ def nothing_in(path: Path, found: Found) -> str:
 
 
 def is_zip_safely(path: Path) -> bool:
-    """True for a zip; False for anything else, an empty file among it."""
-    return path.is_file() and path.stat().st_size > 3 and is_zip(path)
+    """True for a zip; False for anything else, an empty file or one that may not be opened among it."""
+    try:
+        return path.is_file() and path.stat().st_size > 3 and is_zip(path)
+    except OSError:
+        return False
 
 
 def _series(images: Iterable[Image]) -> tuple[Series, ...]:
