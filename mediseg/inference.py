@@ -112,7 +112,7 @@ def _described(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             str(metadata["version"]),
             [settings[key] for key in ("name", "kind", "sha256", "licence", "input", "output")],
         )
-    except (ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(
             f"the bundle {folder.name} has a configs/metadata.json that cannot be used; copy the bundle again"
         ) from error

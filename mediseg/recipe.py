@@ -82,7 +82,10 @@ def load_recipe(recipe: str, settings: Mapping[str, object] | None = None) -> Re
     Raises UsageError in one line, with a suggestion, for anything that is unknown, missing or out of bounds.
     """
     path = _recipe_path(recipe)
-    text = path.read_bytes()
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the recipe file {path.name} cannot be read: {error.strerror}") from error
     raw = _parsed(text, path.name)
     kind = raw.get("input", "head")
     if not isinstance(kind, str) or kind not in INPUTS:

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import mediseg
 from mediseg import UsageError
+from mediseg.inference import load_bundle
 from mediseg.recipe import checked_setting, load_recipe, parse_settings, recipe_names, recipes
 from mediseg.steps import describe
 
@@ -130,3 +133,16 @@ def test_the_steps_package_can_be_called():
     assert infos["extract_brain"].settings["border_mm"].unit == "mm"
     assert infos["plan_scan"].values == {"roi": True, "brain": False, "callosum": False}
     assert all(setting.setting.doc for info in infos.values() for setting in info.settings.values())
+
+
+def test_a_recipe_or_a_bundle_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    def refused(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "own.yaml").write_text("steps: [correct_bias]")
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(UsageError, match=r"own\.yaml cannot be read: Permission denied"):
+        load_recipe(str(tmp_path / "own.yaml"))
+    with pytest.raises(UsageError, match="brain-unet has a configs/metadata.json that cannot be used"):
+        load_bundle("brain-unet")
