@@ -144,5 +144,5 @@ def test_a_recipe_or_a_bundle_that_may_not_be_read_is_one_line(tmp_path, monkeyp
     monkeypatch.setattr(Path, "read_text", refused)
     with pytest.raises(UsageError, match=r"own\.yaml cannot be read: Permission denied"):
         load_recipe(str(tmp_path / "own.yaml"))
-    with pytest.raises(UsageError, match="brain-unet has a configs/metadata.json that cannot be used"):
+    with pytest.raises(UsageError, match=r"brain-unet has a configs/metadata\.json that cannot be used"):
         load_bundle("brain-unet")
