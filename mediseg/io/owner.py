@@ -19,9 +19,13 @@ class Owner:
             raise OutputError(f"the folder {folder.name} cannot be written: {error}") from error
         try:
             self._base.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             self._base.close()
-            raise UsageError(f"another process works on the folder {folder.name}; end it first") from error
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise UsageError(f"another process works on the folder {folder.name}; end it first") from error
+            raise OutputError(
+                f"the folder {folder.name} cannot be used: {error}; delete the file owner.sqlite in it"
+            ) from error
 
     def release(self) -> None:
         """Let another process have the folder."""

@@ -247,6 +247,12 @@ def test_a_folder_has_one_owner(tmp_path):
     Owner(tmp_path).release()
 
 
+def test_a_damaged_lock_is_no_other_process(tmp_path):
+    (tmp_path / "owner.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(OutputError, match=r"delete the file owner\.sqlite in it"):
+        Owner(tmp_path)
+
+
 def test_a_damaged_queue_is_one_line(tmp_path):
     (tmp_path / "queue.sqlite").write_bytes(b"no database at all" * 100)
     with pytest.raises(OutputError, match="cannot be opened"):
