@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 
 def _read_only(items: dict[Any, Any]) -> Mapping[Any, Any]:
@@ -66,6 +67,10 @@ class MedisegError(Exception):
     """Base of every error that mediseg raises on purpose; ``str(error)`` is one line for the user."""
 
     exit_code = Exit.SOME_FAILED
+
+    def about(self, path: Path) -> Self:
+        """Return the same error with a file's or a folder's path told by its name alone."""
+        return type(self)(str(self.args[0]).replace(str(path), path.name or str(path)))
 
     def __str__(self) -> str:
         # a file's name may hold a line break, an escape sequence for the terminal, or bytes that are no text

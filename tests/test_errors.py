@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from mediseg.errors import exit_of
+from mediseg.errors import InputError, exit_of
 
 
 @pytest.mark.parametrize(
@@ -12,3 +14,9 @@ from mediseg.errors import exit_of
 )  # fmt: skip
 def test_several_cases_end_a_command_with_one_code(codes, expected):
     assert exit_of(codes) == expected
+
+
+def test_an_error_about_a_file_tells_its_name_alone():
+    path = Path("/scans/JOHN  SMITH/x.nii")
+    told = InputError(f"{path} is empty").about(path)
+    assert (type(told), str(told)) == (InputError, "x.nii is empty")

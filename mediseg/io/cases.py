@@ -204,8 +204,7 @@ def _drafts(path: Path, wanted: str) -> list[_Draft]:
 
 def _unreadable(path: Path, error: MedisegError) -> _Draft:
     """A case that tells why nothing can be read, by the file's name alone: folders are nobody's business."""
-    named = type(error)(str(error).replace(str(path), path.name or str(path)))
-    return _Draft(_stem(path), CaseInput("", (path,), "", error=named))
+    return _Draft(_stem(path), CaseInput("", (path,), "", error=error.about(path)))
 
 
 def _dataset(path: Path, wanted: str) -> list[_Draft]:

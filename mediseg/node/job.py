@@ -51,7 +51,7 @@ def work_on(path: Path, out: Path, config: NodeConfig) -> Outcome:
         )  # fmt: skip
         batch = run_batch(recipe, items, out, options)
     except MedisegError as error:
-        return Outcome("failed", str(error).replace(str(path), path.name))
+        return Outcome("failed", str(error.about(path)))
     states = [case.status for case in batch.cases]
     worst = next((state for state in ("failed", "refused") if state in states), "done")
     reasons = "; ".join(dict.fromkeys(case.reason for case in batch.cases if case.reason))

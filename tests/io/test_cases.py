@@ -159,6 +159,15 @@ def test_a_volume_file_that_is_not_one_is_told(tmp_path):
     assert [(case.name, case.error is None) for case in cases] == [("bad", False), ("good", True)]
 
 
+@pytest.mark.parametrize("folder", ["JOHN  SMITH", "JOHN\u00a0SMITH", "JOHN\nSMITH", " JOHN SMITH"])
+def test_no_folder_of_an_unreadable_file_is_told_however_it_is_written(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "empty.nii").touch()
+    (case,) = find_cases([tmp_path / folder / "empty.nii"])
+    assert "empty.nii is empty" in str(case.error)
+    assert "SMITH" not in str(case.error)
+
+
 def _locked(monkeypatch):
     """Let the system refuse to open what is called locked: the tests may run as somebody who may open everything."""
     opened = Path.open
