@@ -13,6 +13,7 @@ from torch import nn
 
 from mediseg.errors import UsageError, did_you_mean
 from mediseg.train.bisenetv2 import BiSeNetV2
+from mediseg.train.layout import laid_out
 from mediseg.train.unet_small import SmallUNet
 
 CALLOSUM_FEATURES = (16, 32, 64, 96, 128, 16)
@@ -34,7 +35,7 @@ def build(name: str, widths: Sequence[int] | None = None, classes: int = 1) -> n
     ``widths`` None takes the network's own. Raises UsageError for a name that is not known.
     """
     # torch's stubs do not know memory_format by itself
-    return architecture(name).make(widths, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out(architecture(name).make(widths, classes), torch.channels_last)
 
 
 def architecture(name: str) -> Architecture:

@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from mediseg.train import acpc, callosum  # noqa: E402
-from mediseg.train.callosum_fine import Pose  # noqa: E402
+from mediseg.train import acpc, callosum
+from mediseg.train.callosum_fine import Pose
 
 pytestmark = pytest.mark.train
 

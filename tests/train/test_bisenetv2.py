@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mediseg.train.bisenetv2 import BiSeNetV2, Booster, GatherExpand  # noqa: E402
+from mediseg.train.bisenetv2 import BiSeNetV2, Booster, GatherExpand
 
 pytestmark = pytest.mark.train
 

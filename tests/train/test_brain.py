@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from mediseg.train import brain, brain_heads, brain_sampling  # noqa: E402
+from mediseg.train import brain, brain_heads, brain_sampling
 
 pytestmark = pytest.mark.train
 

@@ -12,8 +12,8 @@ from mediseg.numerics.pose import fit_pose
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from mediseg.train import brain_heads, brain_level, brain_outline  # noqa: E402
-from mediseg.train import brain_sampling as sampling  # noqa: E402
+from mediseg.train import brain_heads, brain_level, brain_outline
+from mediseg.train import brain_sampling as sampling
 
 pytestmark = pytest.mark.train
 

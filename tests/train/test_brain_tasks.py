@@ -12,10 +12,10 @@ from mediseg.train.config import BundlePart, DataPart, Run, Stage
 
 torch = pytest.importorskip("torch")
 
-from mediseg.train import brain_heads  # noqa: E402 -- after importorskip
-from mediseg.train.brain import BrainNet  # noqa: E402
-from mediseg.train.bundling import export_run  # noqa: E402
-from mediseg.train.tasks import brain_coarse, brain_fine, brain_whole  # noqa: E402
+from mediseg.train import brain_heads
+from mediseg.train.brain import BrainNet
+from mediseg.train.bundling import export_run
+from mediseg.train.tasks import brain_coarse, brain_fine, brain_whole
 
 pytestmark = pytest.mark.train
 

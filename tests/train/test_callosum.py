@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from mediseg.train import callosum, callosum_shapes  # noqa: E402
+from mediseg.train import callosum, callosum_shapes
 
 pytestmark = pytest.mark.train
 

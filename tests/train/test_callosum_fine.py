@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from mediseg.train import callosum, callosum_fine  # noqa: E402
+from mediseg.train import callosum, callosum_fine
 
 pytestmark = pytest.mark.train
 

@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("monai")
-import onnxruntime  # noqa: E402
+import onnxruntime
 
-from mediseg.train import export  # noqa: E402
+from mediseg.train import export
 
 pytestmark = pytest.mark.train
 

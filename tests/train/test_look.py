@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-import cv2  # noqa: E402 -- after importorskip
+import cv2
 
-from mediseg.train.look import COLUMNS, SIDE, WORST, Panel, Reading, dice, judge, sheet, validation  # noqa: E402
+from mediseg.train.look import COLUMNS, SIDE, WORST, Panel, Reading, dice, judge, sheet, validation
 
 pytestmark = pytest.mark.train
 

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mediseg.train.journal import Journal  # noqa: E402 -- after importorskip
-from mediseg.train.loop import Schedule, Watch, fit, load_average, progress  # noqa: E402
+from mediseg.train.journal import Journal
+from mediseg.train.loop import Schedule, Watch, fit, load_average, progress
 
 pytestmark = pytest.mark.train
 

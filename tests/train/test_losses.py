@@ -10,7 +10,7 @@ from mediseg.errors import UsageError
 
 torch = pytest.importorskip("torch")
 
-from mediseg.train.losses import LOSSES, axis_error, bce_dice, build_loss, focal  # noqa: E402 -- after importorskip
+from mediseg.train.losses import LOSSES, axis_error, bce_dice, build_loss, focal
 
 pytestmark = pytest.mark.train
 

@@ -8,11 +8,11 @@ import pytest
 pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
-import mediseg  # noqa: E402 -- after importorskip
-from mediseg.errors import UsageError  # noqa: E402
-from mediseg.geometry import Geometry  # noqa: E402
-from mediseg.train.manifest_slices import SIDE, load_slices  # noqa: E402
-from mediseg.volume import Volume  # noqa: E402
+import mediseg
+from mediseg.errors import UsageError
+from mediseg.geometry import Geometry
+from mediseg.train.manifest_slices import SIDE, load_slices
+from mediseg.volume import Volume
 
 pytestmark = pytest.mark.train
 

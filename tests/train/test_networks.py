@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 onnx = pytest.importorskip("onnx")
 
-from mediseg.train.export import write_onnx  # noqa: E402 -- after importorskip
-from mediseg.train.networks import NETWORKS, architecture, build  # noqa: E402
-from mediseg.train.unet_small import SmallUNet  # noqa: E402
+from mediseg.train.export import write_onnx
+from mediseg.train.networks import NETWORKS, architecture, build
+from mediseg.train.unet_small import SmallUNet
 
 pytestmark = pytest.mark.train
 

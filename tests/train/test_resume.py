@@ -11,8 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mediseg.train.loop import load_average  # noqa: E402 -- after importorskip
-from mediseg.train.unet_small import SmallUNet  # noqa: E402
+from mediseg.train.loop import load_average
+from mediseg.train.unet_small import SmallUNet
 
 pytestmark = pytest.mark.train
 

@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from mediseg.bundle_check import DOMAINS, check_file, check_session  # noqa: E402 -- after importorskip
-from mediseg.train.export import export_bundle, runner, write_onnx  # noqa: E402
-from mediseg.train.look import Reading  # noqa: E402
-from mediseg.train.networks import NETWORKS, build  # noqa: E402
-from mediseg.train.rounding import Half, Int8, halved  # noqa: E402
-from mediseg.train.unet_small import SmallUNet  # noqa: E402
+from mediseg.bundle_check import DOMAINS, check_file, check_session
+from mediseg.train.export import export_bundle, runner, write_onnx
+from mediseg.train.look import Reading
+from mediseg.train.networks import NETWORKS, build
+from mediseg.train.rounding import Half, Int8, halved
+from mediseg.train.unet_small import SmallUNet
 
 pytestmark = pytest.mark.train
 

@@ -12,6 +12,7 @@ from mediseg.errors import UsageError
 from mediseg.train import acpc
 from mediseg.train.config import Run, Stage
 from mediseg.train.job import Job, Model, Say
+from mediseg.train.layout import laid_out
 from mediseg.train.settings import take
 from mediseg.train.start import started
 from mediseg.train.tasks.callosum import read_slices
@@ -33,11 +34,11 @@ def prepare(run: Run, say: Say) -> Job:
 def bundle(stage: Stage, checkpoint: Path) -> Model:
     """Return the trained network, and how its window is cut."""
     # torch's stubs do not know memory_format by itself
-    trained = started(_network, [str(checkpoint)]).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    trained = laid_out(started(_network, [str(checkpoint)]).eval(), torch.contiguous_format)
     metadata: dict[str, Any] = {**acpc.METADATA, "mediseg": {**acpc.RUNTIME}}
     return Model(trained, metadata, (1, 1, *acpc.SHAPE))
 
 
 def _network() -> acpc.AcpcNet:
     # torch's stubs do not know memory_format by itself
-    return acpc.AcpcNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out(acpc.AcpcNet(), torch.channels_last)

@@ -15,6 +15,7 @@ from mediseg.train.brain_heads import Head, load_heads
 from mediseg.train.brain_sampling import COARSE_SIZES, SPACING_MM, Sampler
 from mediseg.train.config import Run, Stage
 from mediseg.train.job import Job, Model, Say
+from mediseg.train.layout import laid_out
 from mediseg.train.look import Reading
 from mediseg.train.loop import Batch
 from mediseg.train.settings import take
@@ -32,7 +33,7 @@ def prepare(run: Run, say: Say) -> Job:
         heads, run.stage.seed, 2.0 * SPACING_MM, COARSE_SIZES, count=2, painted_share=painted_share(run.stage)
     )
     # torch's stubs do not know memory_format by itself
-    network = started(CoarseNet, run.stage.start).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network = laid_out(started(CoarseNet, run.stage.start), torch.channels_last_3d)
     return Job(network, batch, distance_loss, dev_pairs(batch), READING)
 
 

@@ -14,6 +14,7 @@ from mediseg.train.brain import METADATA, RUNTIME, BrainNet, CoarseNet, distance
 from mediseg.train.brain_sampling import Sampler
 from mediseg.train.config import Run, Stage
 from mediseg.train.job import Job, Model, Say
+from mediseg.train.layout import laid_out
 from mediseg.train.start import started
 from mediseg.train.tasks.brain_coarse import READING, dev_pairs, painted_share, read_heads
 
@@ -26,7 +27,7 @@ def prepare(run: Run, say: Say) -> Job:
     coarse = started(CoarseNet, run.stage.start)
     graft(run.out / "checkpoint.pt", coarse)
     # torch's stubs do not know memory_format by itself
-    network = BrainNet(coarse).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network = laid_out(BrainNet(coarse), torch.channels_last_3d)
     batch = Sampler(read_heads(run, say), run.stage.seed, painted_share=share)
     return Job(network, batch, distance_loss, dev_pairs(batch), READING)
 

@@ -14,6 +14,7 @@ from mediseg.train.brain_level import LevelSampler
 from mediseg.train.brain_sampling import Sampler
 from mediseg.train.config import Run
 from mediseg.train.job import Job, Say
+from mediseg.train.layout import laid_out
 from mediseg.train.settings import take
 from mediseg.train.start import started
 from mediseg.train.tasks.brain_coarse import READING, dev_pairs, first_look, nothing_else_set, read_heads
@@ -32,7 +33,7 @@ def prepare(run: Run, say: Say) -> Job:
     if not run.stage.start:
         raise UsageError("brain goes on from a whole network: name a run of brain-fine under start")
     # torch's stubs do not know memory_format by itself
-    network = started(JointNet, run.stage.start).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network = laid_out(started(JointNet, run.stage.start), torch.channels_last_3d)
     whole = Sampler(read_heads(run, say), run.stage.seed, painted_share=painted_share)
     batch = LevelSampler.over(whole, level_share)
     return Job(network, batch, joint_loss, dev_pairs(batch), READING)
