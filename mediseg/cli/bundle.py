@@ -19,7 +19,7 @@ from mediseg.errors import InputError
 @click.option("--extras", default="node,serve", show_default=True, help="Extras of mediseg to pack.")
 @click.option(
     "--wheel", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
-    help="mediseg's own wheel; default: built from the checkout.",
+    help="mediseg's own wheel; default: built from the project's folder, where the command is run.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="A new folder.")
 @click.option(

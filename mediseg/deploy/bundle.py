@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mediseg import __version__
 from mediseg._resources import shipped
 from mediseg.deploy import resolve
 from mediseg.deploy.phantom_check import RECIPE
@@ -130,12 +132,22 @@ def _wheels(wanted: Wanted, folder: Path) -> list[Wheel]:
 def _own_wheel(given: Path | None, work: Path) -> Path:
     if given is not None:
         return given
-    checkout = Path(__file__).parents[2]
-    if not (checkout / "pyproject.toml").is_file():
-        raise UsageError(
-            "this mediseg is no checkout, from which its wheel could be built; name the wheel with --wheel"
-        )
-    return resolve.build_wheel(checkout, work)
+    for folder in (Path(__file__).parents[2], Path.cwd()):
+        if _is_checkout(folder):
+            return resolve.build_wheel(folder, work)
+    raise UsageError(
+        f"mediseg's own wheel is built from its sources: run this in the folder of mediseg {__version__}'s project, "
+        "or name the wheel with --wheel"
+    )
+
+
+def _is_checkout(folder: Path) -> bool:
+    """True for the folder of the very version's project that runs here: an installed mediseg has no sources."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):  # no project, or somebody else's damaged one
+        return False
+    return project.get("name") == "mediseg" and project.get("version") == __version__
 
 
 def _requirements(own: Wheel, wanted: Wanted) -> list[str]:

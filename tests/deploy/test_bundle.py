@@ -226,3 +226,20 @@ def test_powershell_scripts_parse(name):
     text = (TEMPLATES / name).read_bytes()
     assert not parser.parse(text).root_node.has_error
     assert parser.parse(text.replace(b"}", b"", 1)).root_node.has_error  # a parser that takes anything proves nothing
+
+
+def test_an_installed_mediseg_builds_its_wheel_from_the_project_it_is_called_in(tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(bundle_module, "__file__", str(tmp_path / "env" / "mediseg" / "deploy" / "bundle.py"))
+    monkeypatch.setattr(resolve, "build_wheel", lambda folder, work: built.append(folder) or work / "mediseg.whl")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    project = tmp_path / "project" / "pyproject.toml"
+    for text in (None, "not = [toml", '[project]\nname = "other"\n', '[project]\nname = "mediseg"\nversion = "99.0"\n'):
+        if text is not None:
+            project.write_text(text)
+        with pytest.raises(UsageError, match=r"run this in the folder of mediseg .* or name the wheel with --wheel"):
+            bundle_module._own_wheel(None, tmp_path)
+    project.write_text(f'[project]\nname = "mediseg"\nversion = "{bundle_module.__version__}"\n')
+    assert bundle_module._own_wheel(None, tmp_path) == tmp_path / "mediseg.whl"
+    assert built == [Path.cwd()]
