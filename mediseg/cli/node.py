@@ -61,7 +61,9 @@ def _plan(config: NodeConfig, path: Path) -> int:
     from mediseg.node.job import fitting
 
     rule = fitting(find_cases([path]), config.rules)
-    click.echo(f"{rule.recipe}: {rule}" if rule else "no rule fits any of its series: it would be ignored")
+    click.echo(
+        f"{rule.recipe}: by the rule for {rule}" if rule else "no rule fits any of its series: it would be ignored"
+    )
     return 0
 
 
@@ -83,11 +85,13 @@ def _listen(config: NodeConfig) -> int:
         raise UsageError(f'a DICOM node needs {" and ".join(missing)}: pip install "mediseg[node]"')
     from mediseg.io.owner import Owner
     from mediseg.node.audit import Audit
+    from mediseg.node.config import check_files
     from mediseg.node.peers import told_in
     from mediseg.node.queue import Queue
     from mediseg.node.receive import Receiver
     from mediseg.node.service import Service
 
+    check_files(config)
     with ExitStack() as stack:
         owner = Owner(config.folder)
         stack.callback(owner.release)

@@ -68,6 +68,10 @@ class Rule:
     description: str = ""
     body_part: str = ""
 
+    def __str__(self) -> str:
+        wanted = {"modality": self.modality, "description": self.description, "body_part": self.body_part}
+        return ", ".join(f"{name} {pattern}" for name, pattern in wanted.items() if pattern) or "anything"
+
     def fits(self, series: Mapping[str, str]) -> bool:
         """True for a series with this ``modality``, ``description`` and ``body_part``."""
         wanted = {"modality": self.modality, "description": self.description, "body_part": self.body_part}
@@ -130,6 +134,8 @@ class NodeConfig:
 
 
 _PARTS: dict[str, Any] = {"rules": Rule, "callers": Caller, "destinations": Destination}
+#: settings that name a file; relative to the configuration's own
+_FILES = ("certificate", "key", "authority", "authorization")
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "str | None": (str,),
@@ -151,7 +157,7 @@ def load_config(path: Path) -> NodeConfig:
 
 
 def checked(raw: Any, name: str, base: Path) -> NodeConfig:
-    """Return a checked configuration; a relative ``folder`` lies beside the file (``base``). Raises UsageError."""
+    """Return a checked configuration; relative paths lie beside the file (``base``). Raises UsageError."""
     if not isinstance(raw, dict):
         raise UsageError(f"{name}: a node's file is a list of settings, one a line, as `port: 11112`")
     values = dict(raw)
@@ -166,11 +172,38 @@ def checked(raw: Any, name: str, base: Path) -> NodeConfig:
     if values.get("status") is not None and has_page:
         values["status"] = _built(StatusPage, values["status"], f"{name}: status")
     values["folder"] = base / str(values["folder"]) if values.get("folder") else None
+    values = _beside(values, base)
     config: NodeConfig = _built(NodeConfig, {k: v for k, v in values.items() if v is not None}, name)
     if not has_page:
         config = replace(config, status=None)
     _check(config, name)
     return config
+
+
+def _beside(values: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Return settings whose files, as the folder, are looked for beside the configuration, wherever the node starts."""
+
+    def placed(part: Any) -> Any:
+        names = [one.name for one in fields(part) if one.name in _FILES and getattr(part, one.name) is not None]
+        return replace(part, **{name: str(base / getattr(part, name)) for name in names})
+
+    found = dict(values)
+    if isinstance(found.get("tls"), Tls):
+        found["tls"] = placed(found["tls"])
+    found["destinations"] = tuple(
+        placed(one) if isinstance(one, WebDestination) else one for one in found.get("destinations", ())
+    )
+    return found
+
+
+def check_files(config: NodeConfig) -> None:
+    """Raise UsageError for the first file that the configuration names and that is not there."""
+    for part in (config.tls, *config.destinations):
+        for name in _FILES:
+            path = getattr(part, name, None)
+            if path is not None and not Path(path).is_file():
+                where = "tls" if isinstance(part, Tls) else "destinations"
+                raise UsageError(f"{where}: {name}: there is no file {path}")
 
 
 def _kind(kind: Any, entry: Any) -> Any:

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from mediseg.errors import UsageError
-from mediseg.node.config import Caller, Destination, Rule, load_config
+from mediseg.node.config import Caller, Destination, Rule, WebDestination, check_files, load_config
 
 WHOLE = """
 folder: work
@@ -64,3 +66,30 @@ def test_a_rule_wants_all_its_patterns_of_one_series():
     assert not rule.fits({"modality": "MR", "description": "T2", "body_part": ""})
     assert not rule.fits({"modality": "CT", "description": "T1", "body_part": ""})
     assert Rule("bias").fits({"modality": "", "description": "", "body_part": ""})
+
+
+def test_files_are_looked_for_beside_the_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)
+    secured = WHOLE + "tls: {certificate: a.pem, key: a.key, authority: /etc/b.pem}\n"
+    secured = secured.replace("quiet_seconds", '  - {url: "https://pacs/web", authorization: pacs.txt}\nquiet_seconds')
+    config = _load(tmp_path, secured)
+    assert config.tls.certificate == str(tmp_path / "a.pem")
+    assert (config.tls.key, config.tls.authority) == (str(tmp_path / "a.key"), "/etc/b.pem")
+    assert config.destinations[1] == WebDestination("https://pacs/web", str(tmp_path / "pacs.txt"), None)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    config = _load(tmp_path, WHOLE + "tls: {certificate: a.pem, key: a.key, authority: b.pem}\n")
+    with pytest.raises(UsageError, match=r"tls: certificate: there is no file .*a\.pem"):
+        check_files(config)
+    for name in ("a.pem", "a.key", "b.pem"):
+        (tmp_path / name).write_text("")
+    check_files(config)
+    web = replace(config, destinations=(WebDestination("https://pacs/web", str(tmp_path / "pacs.txt")),))
+    with pytest.raises(UsageError, match=r"destinations: authorization: there is no file .*pacs\.txt"):
+        check_files(web)
+
+
+def test_a_rule_is_told_in_words():
+    assert str(Rule("bias", modality="^MR$", body_part="head")) == "modality ^MR$, body_part head"
+    assert str(Rule("bias")) == "anything"

@@ -338,5 +338,5 @@ def test_plan_tells_which_recipe_would_run(tmp_path, capsys):
     config = tmp_path / "node.yaml"
     config.write_text("folder: node\nrules: [{recipe: brain, modality: CT}, {recipe: bias, description: T1}]\n")
     assert main(["node", str(config), "--plan", str(tmp_path / "study")]) == 0
-    assert capsys.readouterr().out.startswith("bias: ")
+    assert capsys.readouterr().out == "bias: by the rule for description T1\n"
     assert not (tmp_path / "node").exists()
