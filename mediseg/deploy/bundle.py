@@ -147,7 +147,7 @@ def _is_checkout(folder: Path) -> bool:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
     except (OSError, ValueError):  # no project, or somebody else's damaged one
         return False
-    return project.get("name") == "mediseg" and project.get("version") == __version__
+    return bool(project.get("name") == "mediseg" and project.get("version") == __version__)
 
 
 def _requirements(own: Wheel, wanted: Wanted) -> list[str]:
