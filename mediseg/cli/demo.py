@@ -32,5 +32,8 @@ def command(out: Path, **options: Any) -> int:
     check_place(options)
     recipe = load_recipe("corpus-callosum", parse_settings(options["settings"]))
     name = "sub-demo_T1w" if options["layout"] == "bids" else "demo"
-    study = write_demo_study(layout(out, options["layout"], [name]) / "input" / name)
+    place = layout(out, options["layout"], [name]) / "input" / name
+    if not options["quiet"]:
+        click.echo("painting the phantom", err=True)
+    study = write_demo_study(place)
     return run_items(recipe, find_cases([study.absolute()]), out, options)

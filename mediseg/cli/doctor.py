@@ -26,11 +26,14 @@ def command(as_json: bool, page: Path | None, threads: int, debug: bool) -> int:
 
     Its figures (Dice, ROI angle, measurements) are held against those that are stored. Ends with 1 where a check fails.
     """
+    from mediseg.cli._progress import Display
     from mediseg.deploy.doctor import examine
     from mediseg.deploy.doctor_page import as_html, as_text
     from mediseg.io.atomic import write_text_atomically
 
-    found = examine(threads=threads)
+    click.echo("looking at packages, models and recipes, then running the main job on the phantom", err=True)
+    with Display(1, quiet=False) as display:
+        found = examine(threads=threads, progress=display.stage)
     click.echo(json.dumps(found.to_dict()) if as_json else as_text(found))
     if page is not None:
         write_text_atomically(page, as_html(found))

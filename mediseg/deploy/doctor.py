@@ -17,6 +17,7 @@ from mediseg.errors import MedisegError
 
 if TYPE_CHECKING:
     from mediseg.record import StepRecord
+    from mediseg.runner import ProgressCallback
 
 PACKAGES = (
     "numpy", "scipy", "nibabel", "pydicom", "highdicom", "SimpleITK", "opencv-python-headless", "onnxruntime",
@@ -77,14 +78,15 @@ class Examination:
         }
 
 
-def examine(*, threads: int = 2) -> Examination:
+def examine(*, threads: int = 2, progress: ProgressCallback | None = None) -> Examination:
     """Look at versions, providers, models and recipes, and run the main job on the phantom (two threads: as stored).
 
-    Writes into a temporary folder only, which it takes away. Never raises for what is wrong: that is the answer.
+    ``progress`` is called at each stage of that. Writes into a temporary folder only, which it takes away. Never raises
+    for what is wrong: that is the answer.
     """
     checks = [*_packages(), _provider(), *_models(), _recipes(), _room()]
     if all(check.ok for check in checks):
-        run = phantom_run(stored(), threads=threads)
+        run = phantom_run(stored(), threads=threads, progress=progress)
         checks += _phantom(run)
         return Examination(_facts(), tuple(checks), run.steps, _other_models(run))
     checks.append(Check("phantom", False, "not run", "mend the above first"))

@@ -17,7 +17,7 @@ from mediseg.errors import MedisegError
 if TYPE_CHECKING:
     from mediseg.phantom import HeadTruth
     from mediseg.record import ModelRecord, StepRecord
-    from mediseg.runner import Case
+    from mediseg.runner import Case, ProgressCallback
 
 RECIPE = "corpus-callosum"
 FILE_NAME = "doctor.json"
@@ -53,14 +53,16 @@ class PhantomRun:
     models: Mapping[str, str] | None = None
 
 
-def phantom_run(expected: Mapping[str, Any], *, threads: int = 2) -> PhantomRun:
+def phantom_run(
+    expected: Mapping[str, Any], *, threads: int = 2, progress: ProgressCallback | None = None
+) -> PhantomRun:
     """Run the main job on the phantom as a DICOM study, in a temporary folder that is taken away again.
 
     ``expected`` is what ``stored()`` returns. Never raises for what is wrong with the installation: it is the answer.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="mediseg-doctor-") as folder:
-            case = run_phantom(Path(folder), threads)
+            case = run_phantom(Path(folder), threads, progress)
     except (MedisegError, OSError) as error:
         return PhantomRun("failed", str(error))
     steps, models = case.record.steps, models_of(case)
@@ -72,14 +74,14 @@ def phantom_run(expected: Mapping[str, Any], *, threads: int = 2) -> PhantomRun:
     return PhantomRun(case.status, "", figures, steps, models)
 
 
-def run_phantom(folder: Path, threads: int) -> Case:
+def run_phantom(folder: Path, threads: int, progress: ProgressCallback | None = None) -> Case:
     """Write the phantom study into ``folder`` and run the main job there."""
     from mediseg.casefile import RunOptions
     from mediseg.demo import write_demo_study
     from mediseg.runner import run
 
     study = write_demo_study(folder / "phantom")
-    return run(RECIPE, study, folder / "out", options=RunOptions(threads=threads))
+    return run(RECIPE, study, folder / "out", options=RunOptions(threads=threads), progress=progress)
 
 
 def figures_of(values: Mapping[str, Any]) -> dict[str, float]:
