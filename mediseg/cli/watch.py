@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,8 @@ import click
 from mediseg.errors import Cancelled, Exit, InputError, UsageError
 
 if TYPE_CHECKING:
-    from mediseg.node.audit import Audit
-    from mediseg.node.queue import Queue
+    from mediseg.node.queue import Queue, Work
+    from mediseg.node.service import Service
 
 _TICK_S, _LONGEST_PAUSE_S = 0.5, 60.0
 
@@ -47,11 +49,11 @@ def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads:
     owner = Owner(out)
     config = NodeConfig(out, (Rule(recipe),), quiet_seconds=quiet_seconds, keep_days=0, threads=threads, report="none")
     queue = Queue(out)
-    audit = Audit(out)
-    service = Service(config, queue, audit)
+    service = Service(config, queue, Audit(out))
     service.start()
+    click.echo(f"{folder} is watched, results go into {out}; Ctrl-C ends it", err=True)
     try:
-        return _watch(folder, queue, audit, once)
+        return _watch(folder, queue, service, once)
     except KeyboardInterrupt as error:
         raise Cancelled("ended; what is done stays, the rest is taken up at the next start") from error
     finally:
@@ -60,12 +62,13 @@ def command(folder: Path, recipe: str, out: Path, quiet_seconds: float, threads:
         owner.release()
 
 
-def _watch(folder: Path, queue: Queue, audit: Audit, once: bool) -> int:
+def _watch(folder: Path, queue: Queue, service: Service, once: bool) -> int:
     """Look until the end; a share that is away for a while, or a full disk, is noted and ends no watch."""
     from mediseg.node.queue import ENDED
     from mediseg.node.watch import look
 
     pause_s = _TICK_S
+    known = {work.key: work.state for work in queue.works()}
     while True:
         try:
             changed, pause_s = look(folder, queue, time.time()), _TICK_S
@@ -73,9 +76,27 @@ def _watch(folder: Path, queue: Queue, audit: Audit, once: bool) -> int:
             if once:
                 kind = type(error).__name__  # the message could name a study's folder
                 raise InputError(f"{folder.name} cannot be looked through ({kind}); try again when it can") from error
-            audit.note_if_it_can("trouble", where="watch", kind=type(error).__name__)
+            service.audit.note_if_it_can("trouble", where="watch", kind=type(error).__name__)
             changed, pause_s = 0, min(2 * pause_s, _LONGEST_PAUSE_S)
         works = queue.works()
+        known = _told(known, works, service)
         if once and not changed and all(work.state in ENDED for work in works):
             return Exit.DONE if all(work.state in ("done", "ignored") for work in works) else Exit.SOME_FAILED
         time.sleep(pause_s)
+
+
+def _told(known: Mapping[str, str], works: Sequence[Work], service: Service) -> dict[str, str]:
+    """Say what has begun and how what ended did since ``known``; return the states of now.
+
+    A work goes by its hash, as an entry's name may name a patient.
+    """
+    from mediseg.node.queue import ENDED
+
+    for work in works:
+        if known.get(work.key) != work.state and (work.state == "running" or work.state in ENDED):
+            index = service.results(work.key) / "index.html"
+            reason = f": {work.reason}" if work.reason else ""
+            where = f"; see {index}" if work.state in ENDED and index.is_file() else ""
+            with suppress(OSError):  # nobody reads any more, or a log's disk is full: that ends no watch
+                click.echo(f"{work.key}: {work.state}{reason}{where}", err=True)
+    return {work.key: work.state for work in works}

@@ -280,9 +280,32 @@ def test_watch_once_runs_what_is_there_and_refuses_to_watch_its_own_results(tmp_
     write_nifti(tmp_path / "in" / "dark.nii.gz", np.zeros((12, 12, 12), np.float32))
     arguments = ["watch", str(tmp_path / "in"), "--recipe", "bias", "--quiet-seconds", "0", "--once"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err.splitlines()
+    key = next((tmp_path / "out" / "results").iterdir()).name
+    assert told[0] == f"{tmp_path / 'in'} is watched, results go into {tmp_path / 'out'}; Ctrl-C ends it"
+    assert told[-1].startswith(f"{key}: refused: the image has no foreground")
+    assert told[-1].endswith(f"; see {tmp_path / 'out' / 'results' / key / 'index.html'}")
+    assert "dark" not in " ".join(told)  # an entry's name may name a patient
     queue = Queue(tmp_path / "out")
     assert [(w.state, w.recipe) for w in queue.works()] == [("refused", "bias")]
     queue.close()
     assert len(list((tmp_path / "out" / "results").glob("*/*/report.json"))) == 1
     assert main([*arguments, "--out", str(tmp_path / "in" / "out")]) == 2
     assert "inside the watched folder" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_ends_no_watch(tmp_path, monkeypatch):
+    from mediseg.cli import watch
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    told = []
+    work = SimpleNamespace(key="entry-1", state="done", reason="")
+    service = SimpleNamespace(results=lambda key: tmp_path / key)
+    monkeypatch.setattr(watch.click, "echo", lambda text, err: told.append(text))
+    assert watch._told({}, [work], service) == {"entry-1": "done"}
+    assert watch._told({"entry-1": "done"}, [work], service) == {"entry-1": "done"}
+    assert told == ["entry-1: done"]
+    monkeypatch.setattr(watch.click, "echo", full)
+    assert watch._told({}, [work], service) == {"entry-1": "done"}
