@@ -31,9 +31,11 @@ def command(out: Path, port: int, max_mb: int, threads: int, debug: bool) -> int
     from mediseg.serve.app import Service, listen
     from mediseg.web import token_in
 
-    token, owner = token_in(out), Owner(out)
+    owner = Owner(out)
     try:
+        token = token_in(out)
         click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
+        click.echo(f"a list for a person: http://127.0.0.1:{port}/?token=TOKEN, with what stands there", err=True)
         listen(Service(out, token, max_mb=max_mb, threads=threads), port)
     finally:
         owner.release()

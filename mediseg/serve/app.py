@@ -160,10 +160,14 @@ def _route(path: str, **handlers: Handler) -> Route:
     return Route(path, call, methods=list(handlers))
 
 
+def _progress(job: Job) -> str:
+    return f"{job.done} of {job.total} {escape(job.stage)}" if job.state == "running" else ""
+
+
 def _page(jobs: list[Job]) -> str:
     rows = "".join(
         f"<tr><td>{escape(j.id)}</td><td>{escape(j.recipe)}</td><td>{escape(j.state)}</td>"
-        f"<td>{j.done} of {j.total} {escape(j.stage)}</td><td>{escape(j.reason)}</td></tr>"
+        f"<td>{_progress(j)}</td><td>{escape(j.reason)}</td></tr>"
         for j in jobs
     )
     head = "".join(f'<th scope="col">{word}</th>' for word in ("Case", "Recipe", "State", "Progress", "Reason"))

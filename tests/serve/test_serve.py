@@ -218,9 +218,13 @@ def test_the_page_wants_the_token_once_and_runs_no_script(client, service):
     assert answer.status_code == 303
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert "SameSite=strict" in answer.headers["set-cookie"]
+    service.jobs._jobs["y"] = Job("y", "bias", service.folder, service.folder, "running", stage="read", done=0, total=3)
+    service.jobs._jobs["z"] = Job("z", "bias", service.folder, service.folder, "done", stage="write", done=2, total=3)
     page = client.get("/")
     assert page.status_code == 200
     assert "<script>" not in page.text
+    assert "0 of 3 read" in page.text
+    assert "2 of 3" not in page.text  # what is done is not on its way
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
 
