@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
     except click.ClickException as error:
-        return _fail(error, error.format_message(), Exit.USAGE, arguments)
+        return _fail(error, _told(error), Exit.USAGE, arguments)
     except MedisegError as error:
         return _fail(error, str(error), error.exit_code, arguments)
     except (KeyboardInterrupt, click.Abort) as error:
@@ -112,6 +112,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(error, _STOPPED, Exit.INTERRUPTED, arguments)
         return _bug(error, arguments)
     return int(result or 0)
+
+
+def _told(error: click.ClickException) -> str:
+    """What is wrong, and where it stands how it is meant for who has left something out."""
+    message = error.format_message()
+    if isinstance(error, click.MissingParameter) and error.ctx is not None:
+        return f"{message.rstrip('.')}; {error.ctx.command_path} --help shows an example"
+    return message
 
 
 def _bug(error: Exception, arguments: Sequence[str]) -> int:

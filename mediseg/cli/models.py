@@ -21,7 +21,7 @@ def _metadata(name: str) -> dict[str, Any]:
     return metadata
 
 
-@command.command("list", epilog="Example: mediseg models list")
+@command.command("list", short_help="one line a model", epilog="Example: mediseg models list")
 def list_models() -> int:
     """One line a model: name, version, what it is for, licence of the weights."""
     from mediseg.inference import bundle_names
@@ -32,7 +32,9 @@ def list_models() -> int:
     return 0
 
 
-@command.command("verify", epilog="Example: mediseg models verify")
+@command.command(
+    "verify", short_help="check that they are whole and answer as they should", epilog="Example: mediseg models verify"
+)
 @click.argument("names", nargs=-1, metavar="[NAME|DIR]...")
 def verify(names: tuple[str, ...]) -> int:
     """Check that models are whole and do what they say: all shipped ones, or those named, or bundle folders.
@@ -54,7 +56,11 @@ def verify(names: tuple[str, ...]) -> int:
     return 1 if damaged else 0
 
 
-@command.command("info", epilog="Example: mediseg models info callosum-unet")
+@command.command(
+    "info",
+    short_help="a model's card: data, licence, scores, limits",
+    epilog="Example: mediseg models info callosum-unet",
+)
 @click.argument("name")
 def info(name: str) -> int:
     """Print a model's card: data, licence, scores, limits."""

@@ -65,7 +65,8 @@ def test_a_refused_case_is_one_line_and_exit_4(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["rnu"], 'there is no command "rnu" (did you mean "run"?)'),
-        (["run", "bias"], "Missing argument"),
+        (["run", "bias"], "Missing argument 'INPUT...'; mediseg run --help shows an example"),
+        (["run", "bias", "x"], "Missing option '--out'; mediseg run --help shows an example"),
         (["run", "bias", "x", "--out", "y", "--thread", "2"], "--threads"),
         (["run", "bias", "nothere", "--out", "y"], "nothere does not exist"),
         (["run", "bais", "nothere", "--out", "y"], 'did you mean "bias"'),
@@ -141,7 +142,7 @@ def test_two_cases_of_one_name_are_refused(tmp_path, capsys):
 def test_an_output_folder_below_a_file_is_exit_5(head, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["run", "bias", head, "--out", str(tmp_path / "file" / "out")]) == Exit.UNWRITABLE
-    assert "cannot make the output folder" in capsys.readouterr().err
+    assert "the folder out cannot be written" in capsys.readouterr().err
 
 
 def _small_files_only():
