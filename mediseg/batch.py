@@ -88,13 +88,10 @@ def _light(case: Case) -> Case:
 
 
 def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        has_index = (out / "index.html").exists() or (out / "index.csv").exists()
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the output folder {out.name}: {error.strerror}; choose another with --out"
-        ) from error
+    from mediseg.io.atomic import make_writable
+
+    make_writable(out)
+    has_index = (out / "index.html").exists() or (out / "index.csv").exists()
     if has_index and not (out / "run.json").is_file():
         raise OutputError(f"{out.name} holds an index that mediseg has not written; choose another folder with --out")
 

@@ -162,3 +162,18 @@ def test_after_a_full_disk_the_next_run_goes_on(tmp_path, monkeypatch, full, mes
     assert [(case.status, case.resumed) for case in again.cases] == [("done", bool(message))]
     assert {p.name for p in out.iterdir()} == {"a", "run.json", "index.html", "index.csv"}
     assert not (out / "a" / UNFINISHED).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_case_is_begun(folder, tmp_path, monkeypatch):
+    def locked(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    begun = []
+    monkeypatch.setattr(tempfile, "TemporaryFile", locked)
+    with pytest.raises(
+        OutputError, match=r"the folder out cannot be written: Permission denied; choose another"
+    ):
+        run_batch(
+            load_recipe("bias", CHEAP), find_cases([folder]), tmp_path / "out", RunOptions(), progress=begun.append
+        )
+    assert begun == []

@@ -81,11 +81,14 @@ def command(manifest: str, out: str | None, **options: Any) -> int:
     """
     from mediseg.evaluate.evaluation import evaluate, write_evaluation
     from mediseg.evaluate.repeat import kinds_of
+    from mediseg.io.atomic import make_writable
 
     if out is not None and not out:
         raise UsageError("--out is empty; name the folder for the results")
     kinds = kinds_of(options["repeat"])
     chosen = _chosen(manifest, options)
+    if out is not None:
+        make_writable(next(folder for folder in (Path(out), *Path(out).parents) if folder.exists()))
     lines = _Lines(options["as_json"])
     with (
         _on(options["threads"], options["device"]),

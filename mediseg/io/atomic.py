@@ -48,6 +48,21 @@ def written_atomically(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def make_writable(folder: Path) -> None:
+    """Make a folder and write a nameless file there, so that nobody works for hours for what cannot be kept.
+
+    Raises OutputError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=".mediseg-", dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder.name} cannot be written: {error.strerror or error}; choose another with --out"
+        ) from error
+
+
 def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` so that a reader sees the old file or the whole new one, never a part of it."""
     with written_atomically(path) as stream:

@@ -6,16 +6,17 @@ import sqlite3
 from pathlib import Path
 
 from mediseg.errors import OutputError, UsageError
+from mediseg.io.atomic import make_writable
 
 
 class Owner:
     """Lets one process at a time work on a folder: a lock that dies with its process, on every system."""
 
     def __init__(self, folder: Path) -> None:
+        make_writable(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(folder / "owner.sqlite", timeout=0, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             raise OutputError(f"the folder {folder.name} cannot be written: {error}") from error
         try:
             self._base.execute("BEGIN EXCLUSIVE")

@@ -83,7 +83,9 @@ def test_a_missing_manifest_is_exit_2(capsys):
 def test_a_folder_that_cannot_be_written_is_exit_5(manifest, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["evaluate", str(manifest), "--quiet", "--out", str(tmp_path / "file" / "out")]) == Exit.UNWRITABLE
-    assert "cannot write" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "the folder file cannot be written" in err
+    assert out == ""  # told before anything is judged
 
 
 def test_interrupted_says_that_nothing_was_written(manifest, tmp_path, capsys, monkeypatch):
