@@ -170,9 +170,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_a_case_is_begun(folder, 
 
     begun = []
     monkeypatch.setattr(tempfile, "TemporaryFile", locked)
-    with pytest.raises(
-        OutputError, match=r"the folder out cannot be written: Permission denied; choose another"
-    ):
+    with pytest.raises(OutputError, match=r"the folder out cannot be written: Permission denied; choose another"):
         run_batch(
             load_recipe("bias", CHEAP), find_cases([folder]), tmp_path / "out", RunOptions(), progress=begun.append
         )

@@ -69,6 +69,26 @@ def test_curl(served):
     assert "<html" in (folder / "report.html").read_text()
 
 
+@pytest.mark.skipif(os.name != "posix" or shutil.which("curl") is None, reason="needs POSIX and curl")
+def test_curl_tells_why_a_case_is_not_taken_or_not_done(served):
+    folder, image, port = served
+
+    def client(*arguments):
+        command = ["sh", EXAMPLES / "serve_client.sh", *arguments]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    unknown = client(folder / "s", "bais", image, folder / "report.html", port)
+    assert unknown.returncode == 1
+    assert "recipe is one of" in unknown.stderr
+    assert not (folder / "report.html").exists()
+    dark = write_nifti(folder / "dark.nii.gz", np.zeros((12, 12, 12), np.float32))
+    refused = client(folder / "s", "bias", dark, folder / "report.html", port)
+    assert refused.returncode == 1
+    assert " refused the image has no foreground" in refused.stdout
+    assert "no foreground" in (folder / "report.html").read_text()
+    assert "usage: sh serve_client.sh" in client(folder / "s").stderr
+
+
 @pytest.mark.conformance
 def test_c_sharp(served):
     if shutil.which("mcs") is None or shutil.which("mono") is None:
