@@ -1,5 +1,5 @@
 // A model of mediseg without mediseg: the bundle's folder (ONNX and metadata) and an ONNX Runtime, here Node.js.
-//   npm install onnxruntime-node
+//   npm install --ignore-scripts onnxruntime-node
 //   node run_bundle.mjs models/callosum-unet slice.f32 ROWS COLUMNS probability.f32
 // slice.f32: 32-bit floats, little endian, row by row, on the bundle's grid (metadata: spacing_mm, orientation).
 // probability.f32: the network's answer on the same pixels, as mediseg.inference.predict gives it. Research use only.
@@ -37,6 +37,7 @@ function padded(pixels, rows, columns, multiple) {
 }
 
 const [folder, source, rowsText, columnsText, target] = process.argv.slice(2);
+if (!target) throw new Error("usage: node run_bundle.mjs BUNDLE slice.f32 ROWS COLUMNS probability.f32");
 const [rows, columns] = [Number(rowsText), Number(columnsText)];
 const { mediseg } = JSON.parse(readFileSync(join(folder, "configs", "metadata.json"), "utf8"));
 const model = readFileSync(join(folder, "models", "model.onnx"));
