@@ -20,6 +20,7 @@ _WORDS = {
     "measure_callosum": "measuring",
     "localize_roi": "laying the ROI",
     "plan_scan": "planning slices",
+    "stitch_stations": "stitching the stations",
     "write": "writing results",
 }
 

@@ -59,7 +59,7 @@ def make_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"the folder {folder.name} cannot be written: {error.strerror or error}; choose another with --out"
+            f"the folder {folder.name or folder} cannot be written: {error.strerror or error}; choose another with --out"
         ) from error
 
 

@@ -18,7 +18,7 @@ import mediseg
 from mediseg.errors import OutputError, UsageError
 from mediseg.geometry import Geometry
 from mediseg.io import fastsurfer, load
-from mediseg.io.atomic import write_bytes_atomically, written_atomically
+from mediseg.io.atomic import make_writable, write_bytes_atomically, written_atomically
 from mediseg.io.csvfiles import measurements_csv
 from mediseg.io.jsonfiles import read_roi, schemas
 from mediseg.io.writing import write
@@ -366,3 +366,19 @@ def test_frame_of_reference_is_the_sources(tmp_path: Path) -> None:
     write_series(tmp_path / "in", ramp(geometry.shape), geometry)
     head = load(tmp_path / "in")
     assert pydicom.dcmread(write(lopsided(head.geometry), tmp_path / "s.dcm", head)).FrameOfReferenceUID == FRAME
+
+
+def test_a_folder_is_made_and_leaves_no_trace_of_being_tried(tmp_path, monkeypatch):
+    make_writable(tmp_path / "new" / "out")
+    assert list((tmp_path / "new" / "out").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="the folder file cannot be written: File exists; choose another with --out"):
+        make_writable(tmp_path / "file")
+
+    def locked(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", locked)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match=r"the folder \. cannot be written: Permission denied"):
+        make_writable(Path())
