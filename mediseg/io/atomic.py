@@ -58,8 +58,9 @@ def make_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(prefix=".mediseg-", dir=folder):
             pass
     except OSError as error:
+        why = error.strerror or error
         raise OutputError(
-            f"the folder {folder.name or folder} cannot be written: {error.strerror or error}; choose another with --out"
+            f"the folder {folder.name or folder} cannot be written: {why}; choose another with --out"
         ) from error
 
 

@@ -372,7 +372,7 @@ def test_a_folder_is_made_and_leaves_no_trace_of_being_tried(tmp_path, monkeypat
     make_writable(tmp_path / "new" / "out")
     assert list((tmp_path / "new" / "out").iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="the folder file cannot be written: File exists; choose another with --out"):
+    with pytest.raises(OutputError, match=r"the folder file cannot be written: .*; choose another with --out"):
         make_writable(tmp_path / "file")
 
     def locked(*_, **__):

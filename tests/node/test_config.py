@@ -70,11 +70,12 @@ def test_a_rule_wants_all_its_patterns_of_one_series():
 
 def test_files_are_looked_for_beside_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
-    secured = WHOLE + "tls: {certificate: a.pem, key: a.key, authority: /etc/b.pem}\n"
+    elsewhere = (tmp_path.parent / "b.pem").as_posix()
+    secured = WHOLE + f"tls: {{certificate: a.pem, key: a.key, authority: '{elsewhere}'}}\n"
     secured = secured.replace("quiet_seconds", '  - {url: "https://pacs/web", authorization: pacs.txt}\nquiet_seconds')
     config = _load(tmp_path, secured)
     assert config.tls.certificate == str(tmp_path / "a.pem")
-    assert (config.tls.key, config.tls.authority) == (str(tmp_path / "a.key"), "/etc/b.pem")
+    assert (config.tls.key, config.tls.authority) == (str(tmp_path / "a.key"), str(tmp_path.parent / "b.pem"))
     assert config.destinations[1] == WebDestination("https://pacs/web", str(tmp_path / "pacs.txt"), None)
 
 
