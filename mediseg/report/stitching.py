@@ -175,7 +175,7 @@ def _station_row(stitched: Stitched, n: int) -> dict[str, str]:
         "name": one.name,
         "given": str(one.given + 1),
         "method": one.method,
-        "moved": ", ".join(f"{v:.1f}" for v in moved),
+        "moved": ", ".join(f"{v:z.1f}" for v in moved),
         "gain": f"{one.gain:.2f}",
         "gamma": f"{one.gamma:.2f}",
         "share": f"{100 * share:.0f}",
