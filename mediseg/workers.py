@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from mediseg.attempt import Work, attempt, without_folder, without_values
 from mediseg.casefile import RunOptions
+from mediseg.children import die_with_parent, starting
 from mediseg.errors import Cancelled, MedisegError
 from mediseg.recipe import Recipe
 from mediseg.runner import Case, Progress, ProgressCallback
@@ -54,7 +53,7 @@ def _until_one_dies(
     left, running = list(waiting), dict[Future[Case], int]()
     try:
         while left or running:
-            with _deaf_children():
+            with starting():
                 while left and len(running) < count:  # never more than are worked on: a death names few suspects
                     item = work.items[left[0]]
                     running[pool.submit(_in_worker, work.recipe, item, work.out, work.options)] = left.pop(0)
@@ -67,14 +66,14 @@ def _until_one_dies(
                 break
     except BrokenProcessPool:  # it died between two cases: submit() finds out
         pass
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, Cancelled, GeneratorExit):  # the last: whoever takes the cases was interrupted
         for process in list((pool._processes or {}).values()):
             process.terminate()  # a case that is cut off has no report.json, so the next run does it again
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         over.set()
-        listener.join(timeout=2)
+        listener.join()  # it could print after the last line, or be the last to hold the queue while Python ends
     return sorted(running.values()), left
 
 
@@ -85,24 +84,12 @@ def _begin_worker(queue: Any) -> None:
     """Run once in each worker: progress goes to the parent through the queue."""
     global _QUEUE  # noqa: PLW0603 - a spawned worker has no other place to keep it
     _QUEUE = queue
+    die_with_parent()
     queue.cancel_join_thread()  # what is not told of progress in time is not worth an exit that hangs
 
 
 def _in_worker(recipe: Recipe, item: CaseInput, out: Path, options: RunOptions) -> Case:
     return without_values(attempt(Work(recipe, out, options, progress=_QUEUE.put), item))
-
-
-@contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Let processes that are started here not hear a terminal's Ctrl-C: their parent ends them, without tracebacks."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; here it is only put off
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listen(queue: Any, over: threading.Event, progress: ProgressCallback | None) -> None:

@@ -1,8 +1,12 @@
 """Worker processes that die: the case is tried once more, alone; the others never notice."""
 
+import multiprocessing
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
+from multiprocessing import resource_tracker, util
 from multiprocessing.queues import Queue
 
 import pytest
@@ -85,3 +89,55 @@ def test_this_process_starts_no_feeder_for_the_progress(items, tmp_path, monkeyp
     assert {one.case for one in told} == set("abcd")
     assert fed  # the pool's own, which it joins
     assert Queue not in fed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_worker_is_being_started_leaves_no_half_of_one(
+    items, tmp_path, monkeypatch, capfd, number
+):
+    """Whichever thread takes the signal, Python raises in this one: between a process and what it is to be told."""
+    begun, start = [], util.spawnv_passfds
+
+    def interrupted(path, arguments, handles):
+        begun.append(start(path, arguments, handles))
+        os.kill(os.getpid(), number)
+        time.sleep(0.2)  # for the thread that takes it
+        return begun[-1]
+
+    resource_tracker.ensure_running()
+    monkeypatch.setattr(util, "spawnv_passfds", interrupted)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _run(items, tmp_path / "out")
+    finally:
+        signal.signal(number, before)
+    for process in begun:
+        with suppress(ChildProcessError):  # it has been waited for
+            os.waitpid(process, 0)
+    assert capfd.readouterr().err == ""
+    assert (tmp_path / "out" / "index.csv").is_file()
+
+
+class Sleeper(Killer):
+    """Stands in for a case that takes long; leaves a file behind when it has been read."""
+
+    def read(self, wanted):
+        time.sleep(20)
+        (self._folder / self._item.name).touch()
+        return self._item.read(wanted)
+
+
+def test_an_interrupt_between_two_cases_does_not_wait_for_the_others(items, tmp_path):
+    items[1] = Sleeper(items[1], tmp_path / "killed", 0)
+
+    def interrupt(case):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(
+            load_recipe("bias", CHEAP), items[:2], tmp_path / "out", RunOptions(), workers=2, finished=interrupt
+        )  # fmt: skip
+    assert multiprocessing.active_children() == []
+    assert list((tmp_path / "killed").iterdir()) == []
+    assert (tmp_path / "out" / "index.csv").is_file()

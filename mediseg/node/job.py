@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mediseg.children import die_with_parent, starting
 from mediseg.errors import MedisegError
 from mediseg.node.config import NodeConfig, Rule
 
@@ -80,7 +79,8 @@ def isolated(path: Path, out: Path, config: NodeConfig, stopped: Callable[[], bo
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_in_process, args=(path, out, config, sender), daemon=True)
-    process.start()
+    with starting(deaf_to=(signal.SIGINT, signal.SIGTERM)):  # what ends a whole group ends the node, and that its job
+        process.start()
     sender.close()
     try:
         return _awaited(process, receiver, config.case_minutes * 60.0, stopped)
@@ -106,19 +106,6 @@ def _awaited(process: Any, receiver: Any, seconds: float, stopped: Callable[[], 
     except EOFError:
         return Outcome("killed", "its process was killed (out of memory?)")
     return outcome
-
-
-def die_with_parent() -> None:
-    """End this process when its parent ends, however: an orphan would go on writing what the next node begins anew."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _in_process(path: Path, out: Path, config: NodeConfig, sender: Any) -> None:

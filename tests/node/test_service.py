@@ -211,7 +211,7 @@ def test_a_crash_in_the_job_is_told_as_killed(tmp_path, monkeypatch):
 
 ORPHAN = """
 import multiprocessing, os, sys, time
-from mediseg.node.job import die_with_parent
+from mediseg.children import die_with_parent
 
 def child():
     die_with_parent()
