@@ -29,19 +29,20 @@ def batch(step):
     inputs = torch.rand(2, 1, 32, 32, generator=generator)
     return inputs, (inputs > 0.5).float()
 
-def slow(at):
+def told(at):
     print(at.step, flush=True)
-    time.sleep(float(sys.argv[2]))
+    if at.step == int(sys.argv[2]):
+        time.sleep(3600)  # to be killed here, however long that takes
 
 from mediseg.train.loop import Watch
 torch.manual_seed(0)
 schedule = Schedule(steps=14, learning_rate=1e-2, warmup=3, checkpoint_every=5, log_every=4, prefetch=2, bf16=True)
-fit(SmallUNet((16, 16, 16, 16)), batch, bce_dice(), schedule, Path(sys.argv[1]), Watch(progress=slow))
+fit(SmallUNet((16, 16, 16, 16)), batch, bce_dice(), schedule, Path(sys.argv[1]), Watch(progress=told))
 """
 
 
-def child(out, pause):
-    command = [sys.executable, "-c", CHILD, str(out), str(pause)]
+def child(out, stays_at=0):
+    command = [sys.executable, "-c", CHILD, str(out), str(stays_at)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -51,17 +52,17 @@ def weights(out):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
-    whole = child(tmp_path / "whole", 0)
-    cut = child(tmp_path / "cut", 0.2)
-    for line in cut.stdout:
-        if int(line) == 8:  # a checkpoint at 5, and three steps more, which are lost
-            cut.send_signal(signal.SIGKILL)
-            break
-    assert cut.wait(20) == -signal.SIGKILL
+    whole = child(tmp_path / "whole")
+    cut = child(tmp_path / "cut", 8)  # a checkpoint at 5, and three steps more, which are lost
+    assert [int(cut.stdout.readline()) for _ in range(8)] == list(range(1, 9))
+    cut.send_signal(signal.SIGKILL)
+    assert cut.wait() == -signal.SIGKILL
+    cut.stdout.close()
     assert torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)["step"] == 5
-    resumed = child(tmp_path / "cut", 0)
+    resumed = child(tmp_path / "cut")
     steps = [int(line) for line in resumed.stdout]
     assert steps == list(range(6, 15))
-    assert [resumed.wait(20), whole.communicate(timeout=20) and whole.wait(20)] == [0, 0]
+    whole.communicate()
+    assert [resumed.wait(), whole.wait()] == [0, 0]
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(one[name], other[name]) for name in one)
