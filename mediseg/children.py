@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -22,7 +23,10 @@ def starting(deaf_to: Sequence[int] = (signal.SIGINT,)) -> Iterator[None]:
     """
     came: list[int] = []
     before: dict[int, Callable[[int, Any], Any]] = {}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to) if hasattr(signal, "pthread_sigmask") else None
+    mask = None
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # when it is started, it lets signals through again in this thread
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to)
     try:
         _put_off(came, before)
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -107,7 +106,7 @@ def _listen(config: NodeConfig) -> int:
         click.echo(f"{config.ae_title} listens on {config.host}:{receiver.port}{page}; Ctrl-C ends it", err=True)
         try:
             while True:
-                threading.Event().wait(3600)
+                time.sleep(1)  # no longer: a signal that comes just before the wait is looked at after it
         except KeyboardInterrupt as error:
             raise Cancelled("the node was ended; what it has is kept and taken up at the next start") from error
 

@@ -103,7 +103,7 @@ def _awaited(process: Any, receiver: Any, seconds: float, stopped: Callable[[], 
             return Outcome("killed", "its process was killed (out of memory?)")
     try:
         outcome: Outcome = receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):  # it has said nothing, or was killed while it spoke
         return Outcome("killed", "its process was killed (out of memory?)")
     return outcome
 

@@ -136,7 +136,7 @@ class Jobs:
             self._run(job)
             job.keep()
         except MedisegError as error:  # its folder cannot be written: told, and as it was after a restart
-            job.state, job.reason = "failed", str(error)
+            job.reason, job.state = str(error), "failed"
 
     def _run(self, job: Job) -> None:
         from mediseg.casefile import RunOptions
@@ -155,10 +155,10 @@ class Jobs:
             job.state = "cancelled" if job.cancelled.is_set() else "waiting"
             return
         except MedisegError as error:
-            job.state, job.reason = "failed", str(error)
+            job.reason, job.state = str(error), "failed"  # the state last: who asks meanwhile is told all or nothing
             return
         except Exception as error:  # noqa: BLE001 - a bug is this case's failure; its values could hold a name
-            job.state, job.reason = "failed", f"a bug in mediseg ({type(error).__name__})"
+            job.reason, job.state = f"a bug in mediseg ({type(error).__name__})", "failed"
             return
         job.case_folder, job.reason = case.folder, case.reason
         job.outputs = tuple(path.relative_to(case.folder).as_posix() for path in case.paths)

@@ -18,8 +18,12 @@ def listening(folder, *callers, tls=None):
                         free_mb=1)  # fmt: skip
     queue, audit = Queue(folder), Audit(folder)
     receiver = Receiver(config, queue, audit)
-    with told_in(audit):
-        receiver.start()
-        yield receiver, queue, config
-        receiver.stop()
-    queue.close()
+    try:
+        with told_in(audit):
+            receiver.start()
+            try:
+                yield receiver, queue, config
+            finally:
+                receiver.stop()
+    finally:
+        queue.close()

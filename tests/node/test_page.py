@@ -50,10 +50,10 @@ def _ended(queue, config, key, state, reason="", sends=()):
     folder = config.folder / "received" / key
     folder.mkdir(parents=True)
     (folder / "a.dcm").write_bytes(b"x")
-    queue.received(key, folder, "a.dcm", "aa", time.time() - 90)
+    queue.received(key, folder, "a.dcm", "aa", time.time() - 5400)
     queue.complete(key)
     work = queue.take()
-    queue.finish(work, state, reason, "bias", time.time() - 90, sends)
+    queue.finish(work, state, reason, "bias", time.time() - 5400, sends)
 
 
 def _form_key(client):
@@ -79,7 +79,7 @@ def test_every_state_is_shown_with_its_reason_and_what_can_be_done(client, queue
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "1 given up: no answer" in text
     assert 'href="/works/study-2/reports/case-1"' in text
-    assert "1 min ago" in text
+    assert "1 h ago" in text
     for action, key in (("retry", "study-1"), ("drop", "study-2"), ("complete", "study-3")):
         assert f'action="/works/{key}/{action}"' in text
     assert 'action="/works/study-3/retry"' not in text

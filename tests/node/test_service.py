@@ -1,6 +1,7 @@
 """The loop around the queue, with a stub in the place of the recipe; one true job; the watched folder."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -197,14 +198,37 @@ def test_what_cannot_be_read_fails_with_its_reason(tmp_path):
     assert fitting((), (Rule("bias"),)) is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+def test_a_job_does_not_hear_what_ends_its_nodes_group(tmp_path, monkeypatch, capfd):
+    """Ctrl-C in a terminal, or a service manager: the node ends its job itself, and no try is used up."""
+    from mediseg.node import job
+
+    monkeypatch.setattr(job, "_in_process", _heard)
+    outcome = isolated(tmp_path, tmp_path, _config(tmp_path, Rule("bias")), lambda: False)
+    assert outcome == Outcome("ignored", "it goes on")
+    assert capfd.readouterr().err == ""
+
+
+def _heard(path, out, config, sender):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    sender.send(Outcome("ignored", "it goes on"))
+
+
 def _dies(path, out, config, sender):
     os._exit(9)
 
 
-def test_a_crash_in_the_job_is_told_as_killed(tmp_path, monkeypatch):
+def _dies_while_it_speaks(path, out, config, sender):
+    os.write(sender.fileno(), b"\0\0\1\0of 256")
+    os._exit(9)
+
+
+@pytest.mark.parametrize("how", [_dies, _dies_while_it_speaks])
+def test_a_crash_in_the_job_is_told_as_killed(tmp_path, monkeypatch, how):
     from mediseg.node import job
 
-    monkeypatch.setattr(job, "_in_process", _dies)
+    monkeypatch.setattr(job, "_in_process", how)
     outcome = isolated(tmp_path, tmp_path, _config(tmp_path, Rule("bias")), lambda: False)
     assert outcome == Outcome("killed", "its process was killed (out of memory?)")
 
