@@ -29,6 +29,7 @@ class Tab:
     def __init__(self, to_browser: Any, from_browser: Any) -> None:
         self._to, self._from = to_browser, from_browser
         self._number, self._tab, self.log = 0, "", []
+        self._loaded: set[str] = set()
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         self._number += 1
@@ -53,6 +54,8 @@ class Tab:
         answer = dict(json.loads(data))
         if answer.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
             self.log.append(answer["params"])
+        if answer.get("method") == "Page.lifecycleEvent" and answer["params"]["name"] == "load":
+            self._loaded.add(answer["params"]["loaderId"])
         return answer
 
     def open(self, path: Path, *, scripts: bool = True) -> None:
@@ -61,9 +64,10 @@ class Tab:
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self.call("Page.navigate", url=path.as_uri())
-        while self._next().get("method") != "Page.loadEventFired":
-            pass
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
+        loader = self.call("Page.navigate", url=path.as_uri())["loaderId"]
+        while loader not in self._loaded:  # it may have been told before the answer to the call
+            self._next()
 
     def ask(self, expression: str) -> Any:
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
@@ -125,5 +129,5 @@ def browser(width: int = 1200, height: int = 1600) -> Iterator[Tab]:
             yield Tab(out, back)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=300)
         shutil.rmtree(profile, ignore_errors=True)
