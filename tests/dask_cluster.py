@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+from tests.ports import kept_port
 
 
 def started(arguments: list[str], folder: Path, name: str) -> subprocess.Popen[bytes]:
@@ -30,11 +26,15 @@ def started(arguments: list[str], folder: Path, name: str) -> subprocess.Popen[b
 def cluster(folder: Path, workers: int = 2, *more: str, nanny: bool = True) -> Iterator[str]:
     """Give the address of a scheduler on this machine with that many workers of one thread each; end them after."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    with kept_port() as port, _running(folder, port, workers, [*more, *([] if nanny else ["--no-nanny"])]) as address:
+        yield address
+
+
+@contextmanager
+def _running(folder: Path, port: int, workers: int, more: list[str]) -> Iterator[str]:
     address = f"tcp://127.0.0.1:{port}"
     quiet = ["--no-dashboard", "--host", "127.0.0.1"]
     own = ["--nthreads", "1", "--memory-limit", "0", "--local-directory", str(folder)]
-    own += [] if nanny else ["--no-nanny"]
     processes = [started(["distributed.cli.dask_scheduler", *quiet, "--port", str(port)], folder, "scheduler")]
     for n in range(workers):
         processes.append(started(["distributed.cli.dask_worker", address, *quiet, *own, *more], folder, f"worker-{n}"))

@@ -14,8 +14,9 @@ from mediseg.cluster import _must_be_same, _on_worker, _Orders, on_scheduler
 from mediseg.errors import Exit, UsageError
 from mediseg.io.cases import find_cases
 from mediseg.recipe import load_recipe
-from tests.dask_cluster import cluster, free_port
+from tests.dask_cluster import cluster
 from tests.heads import shaded_ball, write_nifti
+from tests.ports import kept_port
 from tests.test_workers import Killer
 
 pytest.importorskip("distributed")
@@ -208,8 +209,8 @@ def test_options_that_do_not_fit(folder, tmp_path, capsys, options, message):
 
 
 def test_nobody_there(folder, tmp_path):
-    with pytest.raises(UsageError, match="no Dask scheduler answers"):
+    with kept_port() as port, pytest.raises(UsageError, match="no Dask scheduler answers"):
         run_batch(
             load_recipe("bias", CHEAP), find_cases([folder]), tmp_path / "out", RunOptions(),
-            executor=on_scheduler(f"tcp://127.0.0.1:{free_port()}", patience_s=1),
+            executor=on_scheduler(f"tcp://127.0.0.1:{port}", patience_s=1),
         )  # fmt: skip

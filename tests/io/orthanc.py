@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.ports import kept_port
+
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
 _PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 needs_dicomweb = pytest.mark.skipif(not _PLUGIN.exists(), reason="Orthanc's DICOMweb plugin is not installed")
 needs_orthanc = pytest.mark.skipif(PROGRAM is None, reason="Orthanc is not installed")
-_START_SECONDS = 60
+_START_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ class Orthanc:
 @contextmanager
 def running(folder: Path, *, network: bool = False) -> Iterator[Orthanc]:
     """Start an archive that stores in ``folder`` and stop it again; ``network``: by C-STORE and DICOMweb too."""
-    assert PROGRAM is not None
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe, socket.socket() as other:
-        for one in (probe, other):
-            one.bind(("127.0.0.1", 0))
-        port, dicom_port = probe.getsockname()[1], other.getsockname()[1]
+    with kept_port() as port, kept_port() as dicom_port:
+        yield from _running(folder, port, dicom_port, network)
+
+
+def _running(folder: Path, port: int, dicom_port: int, network: bool) -> Iterator[Orthanc]:
     settings = {
         "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "HttpPort": port,
         "DicomServerEnabled": network, "DicomAet": "ORTHANC", "DicomPort": dicom_port, "DicomCheckCalledAet": True,
@@ -86,22 +88,25 @@ def running(folder: Path, *, network: bool = False) -> Iterator[Orthanc]:
         "Plugins": [str(_PLUGIN)] if network and _PLUGIN.exists() else [],
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings))
+    assert PROGRAM is not None
     with (folder / "log.txt").open("wb") as log:
         server = subprocess.Popen([PROGRAM, str(folder / "orthanc.json")], stdout=log, stderr=log)
         try:
             archive = Orthanc(port, dicom_port)
-            _wait(archive, server, folder)
+            _wait(lambda: archive.get("/system"), server, folder)
+            if network:  # which begins after the above is answered
+                _wait(lambda: socket.create_connection(("127.0.0.1", dicom_port)).close(), server, folder)
             yield archive
         finally:
             server.terminate()
-            server.wait(timeout=30)
+            server.wait(timeout=300)
 
 
-def _wait(archive: Orthanc, server: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait(answered: Callable[[], object], server: subprocess.Popen[bytes], folder: Path) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and server.poll() is None:
         try:
-            archive.get("/system")
+            answered()
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.1)
         else:

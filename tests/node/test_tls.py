@@ -16,6 +16,7 @@ from mediseg.node.send import send_all
 from tests import dcmtk
 from tests.io.dicom_factory import ramp, sagittal, write_series
 from tests.node.listening import LOCAL, listening
+from tests.ports import kept_port
 
 pynetdicom = pytest.importorskip("pynetdicom")
 trustme = pytest.importorskip("trustme")
@@ -91,16 +92,18 @@ def test_results_go_to_an_archive_with_tls(identities, tmp_path):
     (storescp,) = dcmtk.needed("storescp")
     paths = write_series(tmp_path / "study", ramp(SHAPE), sagittal(SHAPE))
     (tmp_path / "archive").mkdir()
-    with socket.socket() as free:
-        free.bind((LOCAL, 0))
-        port = free.getsockname()[1]
+    with kept_port() as port:
+        _sent_with_and_without(storescp, port, paths, identities, tmp_path)
+
+
+def _sent_with_and_without(storescp, port, paths, identities, tmp_path):
     command = [storescp, *_options(identities[1]), "-rc", "-od", str(tmp_path / "archive"), "-aet", "PACS", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     destination, told = Destination("PACS", LOCAL, port), []
     sendings = [Sending(n, "study-1", path, destination.name, 0) for n, path in enumerate(paths)]
     config = NodeConfig(tmp_path / "node", (Rule("bias"),), tls=identities[0])
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:  # until it listens
             told.clear()
             send_all(config, destination, sendings, lambda one, why, forever: told.append((one.id, why, forever)))
