@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hands import PATIENCE_MS, wait
+from superqt.utils import WorkerBase
 
 import mediseg
 from mediseg.demo import write_demo_study
@@ -39,11 +43,18 @@ def case(study, workplace) -> Path:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer) -> Iterator[object]:
-    """A shown viewer, as a user has it; on the right, widgets are docked by ``dock``."""
-    made = make_napari_viewer(show=True)
+def viewer(make_napari_viewer, qtbot) -> Iterator[object]:
+    """A shown viewer, as a user has it; on the right, widgets are docked by ``dock``.
+
+    It is closed when all has ended that was begun in it: what is still being made or added would keep it in use, which
+    napari takes for a leak.
+    """
+    made = make_napari_viewer(show=False)
+    with qtbot.waitExposed(made.window._qt_window, timeout=PATIENCE_MS):  # napari itself waits five seconds
+        made.window.show()
     made.window.resize(1200, 800)
-    return made
+    yield made
+    wait(qtbot, lambda: not WorkerBase._worker_set and gc.isenabled())  # it is off while layers are added
 
 
 @pytest.fixture
@@ -55,3 +66,30 @@ def dock(viewer):
         return widget
 
     return opened
+
+
+HELD = """
+import sys
+
+if "napari_mediseg.child" in sys.orig_argv:
+    import time
+
+    from mediseg import runner
+
+    stage = runner._Work._stage
+
+    def held(work, name):
+        while work.stages >= 2 and not work.cancel():
+            time.sleep(0.05)
+        stage(work, name)
+
+    runner._Work._stage = held
+"""
+
+
+@pytest.fixture
+def endless(tmp_path, monkeypatch) -> None:
+    """Runs in child processes tell of two stages and go no further until they are cancelled."""
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "sitecustomize.py").write_text(HELD)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "held"), *filter(None, sys.path)]))

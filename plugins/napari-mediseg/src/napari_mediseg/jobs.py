@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class Job:
             assert process.stdin is not None
             process.stdin.write("cancel\n")
             process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: closed
             return  # it has just ended by itself
         timer = threading.Timer(_GRACE_SECONDS, _end, args=(process,))
         timer.daemon = True
@@ -130,8 +131,9 @@ class Job:
         )
         self._process = process
         assert process.stdin is not None
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
+        with suppress(OSError):  # it has ended at once: without a word
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
         if self.is_cancelled:  # while the process was being made, which could not be told yet
             self.cancel()
         return process
@@ -141,7 +143,8 @@ class Job:
             _end(process)
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(OSError):  # what it was to be told, had it not ended
+                    stream.close()
         process.wait()
 
 
