@@ -183,8 +183,9 @@ def test_an_interrupt_is_exit_130(monkeypatch, capsys):
     assert "the next run resumes" in capsys.readouterr().err
 
 
-def test_an_interrupt_while_the_command_line_is_loaded_is_exit_130(tmp_path):
-    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+@pytest.mark.parametrize("code", ["raise KeyboardInterrupt", "exec('raise KeyboardInterrupt')"])
+def test_an_interrupt_while_the_command_line_is_loaded_is_exit_130(tmp_path, code):
+    (tmp_path / "click.py").write_text(code)
     path = os.pathsep.join([str(tmp_path), *sys.path])
     done = _mediseg("info", env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == Exit.INTERRUPTED
