@@ -83,6 +83,7 @@ class Jobs:
     def __init__(self, folder: Path, threads: int) -> None:
         self._folder, self._threads = folder, threads
         self._closing = threading.Event()
+        self._deciding = threading.Lock()  # whether a case that waits is begun or cancelled
         self._jobs = {job.id: job for job in _kept_in(folder)}
         self._waiting: queue.Queue[Job | None] = queue.Queue()
         for job in self._jobs.values():
@@ -115,10 +116,12 @@ class Jobs:
 
     def cancel(self, job: Job) -> None:
         """Cancel a job that has not ended: at once where it waits, before its next step where it runs."""
-        job.cancelled.set()
-        if job.state == "waiting":
+        with self._deciding:
+            job.cancelled.set()
+            if job.state != "waiting":
+                return
             job.state = "cancelled"
-            job.keep()
+        job.keep()
 
     def close(self) -> None:
         """Cut off what runs, to be begun again by the next process, and wait for the worker."""
@@ -128,8 +131,11 @@ class Jobs:
 
     def _work(self) -> None:
         while (job := self._waiting.get()) is not None and not self._closing.is_set():
-            if not job.cancelled.is_set():
-                self._ended(job)
+            with self._deciding:
+                if job.cancelled.is_set():
+                    continue
+                job.state = "running"
+            self._ended(job)
 
     def _ended(self, job: Job) -> None:
         try:
@@ -147,7 +153,6 @@ class Jobs:
         def is_cut_off() -> bool:
             return job.cancelled.is_set() or self._closing.is_set()
 
-        job.state = "running"
         options = RunOptions(threads=self._threads, deterministic_uids=True)
         try:
             case = run(job.recipe, job.source, job.out, options=options, progress=told, cancel=is_cut_off)

@@ -118,6 +118,24 @@ def test_a_waiting_case_is_cancelled_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_who_sees_that_a_case_has_failed_sees_why(tmp_path):
+    seen = []
+
+    class Watched(Job):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if (name, value) == ("state", "failed"):
+                seen.append(self.reason)
+
+    jobs = Jobs(tmp_path, 1)
+    jobs.begin(Watched("case-1", "bias", tmp_path / "none.zip", tmp_path / "out"))
+    while not seen:
+        time.sleep(0.01)
+    jobs.close()
+    assert len(seen) == 1
+    assert "does not exist" in seen[0]
+
+
 def test_the_list_survives_the_end_of_the_service(tmp_path):
     first = Jobs(tmp_path, 1)
     ended, waiting = first.new("bias", ".zip"), first.new("bias", ".nii.gz")
