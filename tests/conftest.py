@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(os.environ.get("MEDISEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+with suppress(ImportError):  # only a few files need it
+    from hypothesis import HealthCheck, settings
+
+    # a machine that is busy elsewhere for a while makes no example wrong
+    settings.register_profile("mediseg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("mediseg")
 
 _ALLOWED_SKIPS = re.compile(
     r"MEDISEG_TEST_DATA|dciodvfy|DCMTK|dcmtk|dcmqi|Orthanc|npm's |Mono|chromium|needs POSIX|"

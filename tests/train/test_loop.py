@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from mediseg.train import loop
 from mediseg.train.journal import Journal
 from mediseg.train.loop import Schedule, Watch, fit, load_average, progress
 
@@ -84,7 +87,9 @@ def test_a_finished_run_goes_on_when_given_more_steps(tmp_path):
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 16
 
 
-def test_time_ends_the_schedule_as_steps_do(tmp_path):
+def test_time_ends_the_schedule_as_steps_do(tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks) * 0.001))
     timed = Schedule(steps=1_000_000, learning_rate=1e-2, minutes=0.005, warmup=1, log_every=1)
     assert progress(10, 0.15, timed) == pytest.approx(0.5)
     fit(small_network(), batch, mean_square, timed, tmp_path)

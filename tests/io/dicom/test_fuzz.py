@@ -119,7 +119,10 @@ def answer(folder: Path) -> None:
 
 
 FUZZ = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 FAULTS = st.lists(st.tuples(st.sampled_from(KEYWORDS), st.sampled_from(SPOILT)), min_size=1, max_size=3)
 

@@ -65,7 +65,9 @@ def test_source_tells_the_origin_of_every_slice(tmp_path):
     assert "77421" not in text
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     angles=st.tuples(*[st.floats(-180, 180)] * 3),
     spacing=st.tuples(*[st.floats(0.3, 6.0)] * 3),
