@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from mediseg.node.audit import Audit
 
 #: A peer that has begun a message, or does not take ours, may be silent for so long.
 SILENCE_S = 60.0
+#: One that is told of the end has so long to hang up.
+_FAREWELL_S = 2.0
 
 
 def limit_silence(event: Any) -> None:
@@ -22,6 +26,25 @@ def limit_silence(event: Any) -> None:
     pulled in the middle of one would hold one of the node's places, or its only sender, until it is started anew.
     """
     event.assoc.dul.socket.socket.settimeout(SILENCE_S)
+
+
+def end(associations: Sequence[Any]) -> None:
+    """Abort associations; return when nothing more is received or kept by them, whatever the peers do.
+
+    Else a peer that keeps one open, or has fallen silent, would keep the node from ending: its process waits for their
+    connections' threads. That of an association that was never agreed to has nothing to keep and is not waited for.
+    """
+    threads = [thread for one in associations for thread in ((one, one.dul) if one.is_established else (one.dul,))]
+    for one in associations:
+        threading.Thread(target=one.abort, daemon=True).start()
+    latest = time.monotonic() + _FAREWELL_S
+    for thread in threads:
+        thread.join(max(0.0, latest - time.monotonic()))
+    for one in associations:
+        with suppress(AttributeError, OSError):  # gone already
+            one.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join()
 
 
 @contextmanager

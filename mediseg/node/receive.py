@@ -18,7 +18,7 @@ from mediseg.errors import MedisegError, UsageError
 from mediseg.io.atomic import write_bytes_atomically
 from mediseg.node.audit import Audit
 from mediseg.node.config import NodeConfig
-from mediseg.node.peers import limit_silence
+from mediseg.node.peers import end, limit_silence
 from mediseg.node.queue import Queue
 
 SUCCESS, NOT_AUTHORIZED, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0x0124, 0xA700, 0xC000
@@ -73,9 +73,11 @@ class Receiver:
             ) from error
 
     def stop(self) -> None:
-        """End listening; what is being received is not answered and will be sent again."""
-        if self._server is not None:
-            self._server.shutdown()
+        """End listening and every association; what is being received is not answered and will be sent again."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            end(server.active_associations)
 
     def _is_allowed(self, event: Any) -> bool:
         requestor = event.assoc.requestor

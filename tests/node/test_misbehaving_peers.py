@@ -88,6 +88,25 @@ def test_who_falls_silent_in_the_middle_of_a_message_keeps_nobody_out(tmp_path, 
                 one.close()
 
 
+@pytest.mark.parametrize("half", [b"", request(1)[:40]], ids=["nothing", "half a message"])
+def test_the_end_waits_for_no_peer_that_says_nothing_or_keeps_its_association(tmp_path, monkeypatch, half):
+    monkeypatch.setattr(peers, "SILENCE_S", 3600)
+    monkeypatch.setattr(peers, "_FAREWELL_S", 0.5)
+    with listening(tmp_path / "node") as (receiver, _, _):
+        entity = pynetdicom.AE(ae_title="SCANNER")
+        entity.add_requested_context("1.2.840.10008.1.1")
+        kept = entity.associate(LOCAL, receiver.port, ae_title="MEDISEG")
+        assert kept.is_established
+        with socket.create_connection((LOCAL, receiver.port)) as silent:
+            silent.sendall(half)
+            while len(found := receiver._server.active_associations) < 2:
+                time.sleep(0.01)
+            receiver.stop()
+            assert [one for one in found if one.dul.is_alive()] == []
+        kept.join(300)
+        assert kept.is_aborted
+
+
 def test_a_request_that_breaks_the_protocol_is_one_line_in_the_log(node, capfd):
     receiver, config = node
     with socket.create_connection((LOCAL, receiver.port)) as link:
