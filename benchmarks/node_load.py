@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -118,6 +119,13 @@ def main() -> None:
 def run(trial: Trial) -> dict[str, Any]:
     """Run (or go on with) a trial and return its figures."""
     trial.load()
+    with ExitStack() as kept:
+        for port in trial.known["ports"]:
+            kept.enter_context(keep(port))
+        return among_peers(trial)
+
+
+def among_peers(trial: Trial) -> dict[str, Any]:
     write_studies(trial)
     archive = start_archive(trial)
     node, began, before = Node(trial), time.monotonic(), trial.known["seconds"]
@@ -191,6 +199,14 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind((LOCAL, 0))
         return int(free.getsockname()[1])
+
+
+def keep(port: int) -> socket.socket:
+    """Keep a port from whoever asks for any, while the node is killed; who names it may listen on it all the same."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind((LOCAL, port))
+    return keeper
 
 
 def start_archive(trial: Trial) -> subprocess.Popen[bytes]:
@@ -276,12 +292,10 @@ def events(trial: Trial, name: str) -> list[dict[str, Any]]:
 
 def runs_of(trial: Trial) -> dict[str, list[int]]:
     """Return for each work how many of its objects were there in each run that ended well."""
-    seen, begun, runs = Counter[str](), dict[str, int](), dict[str, list[int]]()
+    begun, runs = dict[str, int](), dict[str, list[int]]()
     for one in events(trial, ""):
-        if one["event"] == "received":
-            seen[one["work"]] += 1
-        elif one["event"] == "begun":
-            begun[one["work"]] = seen[one["work"]]
+        if one["event"] == "begun":  # as the queue has them: a kill may come between the queue's note and the log's
+            begun[one["work"]] = one["objects"]
         elif one["event"] == "ended" and one["state"] == "done":
             runs.setdefault(one["work"], []).append(begun[one["work"]])
     return runs
