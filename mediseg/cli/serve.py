@@ -29,14 +29,15 @@ def command(out: Path, port: int, max_mb: int, threads: int, debug: bool) -> int
         raise UsageError(f'the service needs {" and ".join(missing)}: pip install "mediseg[serve]"')
     from mediseg.io.owner import Owner
     from mediseg.serve.app import Service, listen
-    from mediseg.web import token_in
+    from mediseg.web import bound, token_in
 
     owner = Owner(out)
     try:
         token = token_in(out)
+        listening = bound("127.0.0.1", port)  # before it is told: who has read the line is heard
         click.echo(f"http://127.0.0.1:{port}; the token is in {out / 'token'}; Ctrl-C ends it", err=True)
         click.echo(f"a list for a person: http://127.0.0.1:{port}/?token=TOKEN, with what stands there", err=True)
-        listen(Service(out, token, max_mb=max_mb, threads=threads), port)
+        listen(Service(out, token, max_mb=max_mb, threads=threads), listening)
     finally:
         owner.release()
     return 0

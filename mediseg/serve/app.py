@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
+from socket import socket
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from mediseg.errors import OutputError
 from mediseg.serve.jobs import Job, Jobs
 from mediseg.serve.openapi import SUFFIXES, description
-from mediseg.web import HEADERS, LOOPBACK, POLICY, Secret, bound, problem, server
+from mediseg.web import HEADERS, LOOPBACK, POLICY, Secret, problem, server
 
 COOKIE = "mediseg"
 _STYLE = (
@@ -180,9 +181,8 @@ def _page(jobs: list[Job]) -> str:
     )
 
 
-def listen(service: Service, port: int) -> None:
-    """Serve on loopback until stopped. Raises UsageError where the port cannot be used."""
-    listening = bound("127.0.0.1", port)
+def listen(service: Service, listening: socket) -> None:
+    """Serve on a socket that listens until stopped, and close it."""
     try:
         server(service.app()).run(sockets=[listening])
     finally:
