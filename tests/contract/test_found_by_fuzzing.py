@@ -267,3 +267,13 @@ def test_hushing_gives_stderr_back(capfd):
         os.write(2, b"lost")
     os.write(2, b"heard")
     assert capfd.readouterr().err == "heard"
+
+
+def test_a_zip_of_a_version_that_is_none_is_damage(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x", b"1")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 255  # the version needed to extract: 25.5
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.zip is a broken zip; get it again"):
+        mediseg.load(tmp_path / "a.zip")

@@ -169,7 +169,7 @@ class Files:
         if archive not in self._archives:
             try:
                 state, opened = archive.stat(), zipfile.ZipFile(archive)
-            except (zipfile.BadZipFile, OSError, ValueError) as error:
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 raise InputError(f"{archive.name} is a broken zip; get it again") from error
             members = _by_path(archive, _checked(opened, archive))
             size = sum(info.file_size for info in members.values())
